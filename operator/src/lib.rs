@@ -1,0 +1,1 @@
+//! Turns Shop resources into running shops.

@@ -1,0 +1,71 @@
+//! What a pod answers to `GET /internal/v1/status`, and what `/readyz` waits for. No I/O.
+
+use serde::{Deserialize, Serialize};
+
+/// Path of the status on the internal port; needs the shop's token.
+pub const STATUS_PATH: &str = "/internal/v1/status";
+
+/// How a pod fares.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodStatus {
+    /// Random name of this process life.
+    pub boot_id: String,
+    /// Version of the shop binary.
+    pub version: String,
+    /// UID in the store's owner marker, once it was read or written.
+    pub store_owner: Option<String>,
+    /// What the pod waits for before it is ready; empty when it is.
+    pub waiting: Vec<Waiting>,
+    /// The order shards that this pod owns now.
+    pub shards: Vec<OwnedShard>,
+    /// The queue, when the pod reads it.
+    pub queue: Option<QueueStatus>,
+}
+
+/// One thing that keeps a pod from being ready.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// Which kind of thing.
+    pub reason: WaitingReason,
+    /// What happened, to what, and what to do, for people.
+    pub message: String,
+}
+
+/// Kinds of things that keep a pod from being ready; each is a condition reason of the Shop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum WaitingReason {
+    /// It has only begun.
+    Starting,
+    /// The store was emptied or exchanged under the shop: its owner marker is gone.
+    StoreEmpty,
+    /// The store holds the data of another shop, or of an earlier one of this name.
+    StoreBelongsToAnother,
+    /// A record in the store was written by a newer version.
+    StoreFormatNewer,
+    /// The store is out of reach or does not honour its contract.
+    StoreUnavailable,
+    /// There is no catalogue yet.
+    CatalogueMissing,
+    /// Not every order shard has an owner.
+    ShardsUnowned,
+    /// It is on its way out.
+    ShuttingDown,
+}
+
+/// An order shard that a pod owns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnedShard {
+    /// Number of the shard.
+    pub shard: u16,
+    /// Epoch of the lease it is owned by.
+    pub epoch: u64,
+}
+
+/// The queue as one worker sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueStatus {
+    /// Messages in it, approximately.
+    pub depth: u64,
+    /// Dead letters in the store.
+    pub dead_letters: u64,
+}

@@ -1,0 +1,1 @@
+//! Products: import, the sample, the stored catalogue, and search in memory.

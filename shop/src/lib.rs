@@ -1,0 +1,8 @@
+//! The shop: web, worker and the verbs of an administrator, over any store that honours the contract. No I/O here.
+//!
+//! Modules use each other downwards only: `run` and `cli` on top, then `web`, `orders` and `catalogue`, then `domain`.
+
+pub mod catalogue;
+pub mod domain;
+pub mod orders;
+pub mod web;

@@ -1,0 +1,1 @@
+//! Orders: shard databases, leases, the worker and the client of web.

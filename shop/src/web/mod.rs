@@ -1,0 +1,1 @@
+//! The public HTTP: API, storefront, and our accept loop.
