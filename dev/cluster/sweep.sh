@@ -1,0 +1,73 @@
+# Removes what a cluster that no longer runs, or was killed, left outside its namespaces; sourced, never run.
+# shellcheck shell=bash
+
+# The machine's settings that a running cluster changes, as they were before it.
+remember_machine() {
+    [[ -f $RUN/ip_forward.before ]] || cat /proc/sys/net/ipv4/ip_forward >"$RUN/ip_forward.before"
+    local folder
+    for folder in "${FIXED_FOLDERS[@]}"; do
+        [[ -d $folder ]] || echo "$folder" >>"$RUN/made-folders"
+        mkdir -p "$folder"
+    done
+}
+
+restore_machine() {
+    if [[ -f $RUN/ip_forward.before ]]; then
+        cat "$RUN/ip_forward.before" >/proc/sys/net/ipv4/ip_forward
+        rm "$RUN/ip_forward.before"
+    fi
+    if [[ -f $RUN/made-folders ]]; then
+        sort -ru "$RUN/made-folders" | while read -r folder; do
+            rmdir --ignore-fail-on-non-empty "$folder" 2>/dev/null || true
+        done
+        rm "$RUN/made-folders"
+    fi
+}
+
+# The alias of the device names the run folder of the cluster that it belongs to.
+device_owner() { ip -json link show "$DEVICE" 2>/dev/null | jq -r '.[0].ifalias // empty'; }
+
+remove_network() {
+    [[ $(device_owner) == "$RUN" ]] || return 0
+    ip link delete "$DEVICE"
+    # kube-proxy has these two tables to itself, and there is one kube-proxy where there is the device.
+    local family
+    for family in ip ip6; do
+        nft delete table "$family" kube-proxy 2>/dev/null || true
+    done
+}
+
+# Ends whatever still runs in the cluster's control groups, which hold nothing but its pods, then removes the groups.
+remove_control_groups() {
+    local root pid
+    for root in /sys/fs/cgroup/"$CGROUP" /sys/fs/cgroup/*/"$CGROUP"; do
+        [[ -d $root ]] || continue
+        find "$root" -name cgroup.procs -exec cat {} + 2>/dev/null | sort -u | while read -r pid; do
+            # A process of another process namespace is shown as 0.
+            if ((pid > 1)); then kill -KILL "$pid" 2>/dev/null || true; fi
+        done
+        # A group can go only when its last process has been reaped.
+        wait_until 10 "control group $root is empty" remove_tree "$root"
+    done
+}
+remove_tree() { find "$1" -depth -type d -exec rmdir {} + 2>/dev/null || [[ ! -d $1 ]]; }
+
+# The box itself takes daemons, pods and mounts with it.
+end_box() {
+    local pid
+    if pid=$(box_pid); then
+        kill -KILL "$pid"
+        wait_until 20 "the cluster's processes ended" gone "$pid"
+    fi
+    rm -f "$RUN/box.pid"
+}
+gone() { [[ ! -d /proc/$1 ]] || [[ $(box_pid) != "$1" ]]; }
+
+sweep() {
+    end_box
+    remove_control_groups
+    remove_network
+    restore_machine
+    rm -f "$RUN"/*.sock "$RUN"/*.sock.* "$RUN/ready"
+    rm -rf "$RUN/containerd-state"
+}

@@ -1,0 +1,53 @@
+# Runs named steps one after the other and counts what passed; sourced after common.sh, never run.
+# LOGS is the folder that keeps the output of each.
+# shellcheck shell=bash
+
+PASSED=0
+FAILED=0
+RAN=()
+
+# Runs a command, its output shown and kept in a file: run_logged NAME COMMAND...
+run_logged() {
+    local name=$1
+    shift
+    LOG=$LOGS/${name// /-}.log
+    say "$name"
+    "$@" 2>&1 | tee "$LOG"
+}
+
+# One check that passes or fails as a whole: step NAME COMMAND...
+step() {
+    local began=$SECONDS outcome=passed
+    if run_logged "$@"; then
+        PASSED=$((PASSED + 1))
+    else
+        FAILED=$((FAILED + 1))
+        outcome="FAILED (see $LOG)"
+    fi
+    RAN+=("$1: $outcome, $((SECONDS - began)) s")
+}
+
+# A command that runs Rust tests, each of which counts: step_of_tests NAME COMMAND...
+step_of_tests() {
+    local began=$SECONDS ended=ended passed failed
+    run_logged "$@" || ended="FAILED (see $LOGS/${1// /-}.log)"
+    passed=$(count_in_log passed)
+    failed=$(count_in_log failed)
+    # A run that fails without a failed test did not get to its tests; one that passes none did not run any.
+    [[ ($ended == ended && $passed -gt 0) || $failed -gt 0 ]] || failed=1
+    PASSED=$((PASSED + passed))
+    FAILED=$((FAILED + failed))
+    RAN+=("$1: $passed passed, $failed failed, $ended after $((SECONDS - began)) s")
+}
+
+# Adds up the result lines of all test programs: count_in_log passed|failed
+count_in_log() {
+    grep -oE "^test result: .*" "$LOG" | grep -oE "[0-9]+ $1" | awk '{sum += $1} END {print sum + 0}'
+}
+
+summary() {
+    printf '\nThis ran:\n'
+    printf '  %s\n' "${RAN[@]}"
+    printf '%d passed, %d failed\n' "$PASSED" "$FAILED"
+    ((FAILED == 0))
+}

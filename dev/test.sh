@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Runs the tests and ends by naming what it ran: dev/test.sh fast (no root, no cluster) | all (what CI runs).
+set -euo pipefail
+HERE=$(dirname "${BASH_SOURCE[0]}")
+# shellcheck source=dev/lib/common.sh
+. "$HERE/lib/common.sh"
+# shellcheck source=dev/lib/steps.sh
+. "$HERE/lib/steps.sh"
+cd "$ROOT"
+
+KIND=${1:?fast or all}
+LOGS=$CACHE/test-log
+mkdir -p "$LOGS"
+# Two runs at once on a machine would measure each other.
+exec {lock}>"$CACHE/test.lock"
+flock --nonblock "$lock" || say "another test run has the machine; waiting for its end (at most 90 minutes)"
+flock --timeout 5400 "$lock" || fail "another test run has held $CACHE/test.lock for 90 minutes"
+
+[[ $KIND == fast ]] || step "prerequisites" dev/cluster/prepare.sh
+step "lint" dev/lint.sh
+step_of_tests "unit and conformance" cargo test --workspace --locked --no-fail-fast
+step "generated files" dev/generate.sh --check
+if [[ $KIND == all ]]; then
+    step "browser for the tests" dev/browser.sh
+    step "images" dev/images.sh --build-only
+    step_of_tests "end to end" dev/isolated.sh dev/end-to-end.sh
+fi
+summary
