@@ -42,10 +42,29 @@ start() {
     NAMES[$!]=$name
 }
 
+report_end() {
+    say "${NAMES[$1]} ended, and the cluster with it; see $RUN/log/${NAMES[$1]}.log"
+    exit 1
+}
+
+# Waits until COMMAND succeeds, unless a daemon ends: wait_for SECONDS WHAT COMMAND...
+wait_for() {
+    local limit=$1 what=$2 end pid
+    shift 2
+    end=$((SECONDS + limit))
+    until "$@" >/dev/null 2>&1; do
+        for pid in "${!NAMES[@]}"; do
+            kill -0 "$pid" 2>/dev/null || report_end "$pid"
+        done
+        ((SECONDS < end)) || fail "$what: not so after $limit s"
+        sleep 0.2
+    done
+}
+
 start_etcd() {
     # No fsync: this data is worth no more than the machine's uptime, and the disk is shared.
     start etcd etcd --data-dir "$RUN/etcd" --unsafe-no-fsync --log-level warn \
-        --listen-client-urls "unix://$RUN/etcd.sock" --advertise-client-urls "unix://$RUN/etcd.sock" \
+        --listen-client-urls "unix://$RUN/etcd.sock" --advertise-client-urls http://localhost:2379 \
         --listen-peer-urls "unix://$RUN/etcd-peer.sock" --initial-advertise-peer-urls http://localhost:2380 \
         --initial-cluster default=http://localhost:2380
 }
@@ -105,9 +124,9 @@ shield_kernel_settings
 start_etcd
 start containerd containerd --config "$RUN/containerd.toml"
 start_api_server
-wait_until 60 "the API server answers" kubectl get --raw /readyz
+wait_for 60 "the API server answers" kubectl get --raw /readyz
 start_controllers
-wait_until 30 "containerd answers" containerd_client version
+wait_for 30 "containerd answers" containerd_client version
 containerd_client images import "$(archive_of pause)" >/dev/null
 containerd_client images import "$(archive_of coredns)" >/dev/null
 start_node
@@ -116,5 +135,4 @@ start provisioner "$HERE/provisioner.sh"
 
 ended=
 wait -n -p ended || true
-say "${NAMES[$ended]} ended, and the cluster with it; see $RUN/log/${NAMES[$ended]}.log"
-exit 1
+report_end "$ended"

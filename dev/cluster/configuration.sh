@@ -69,6 +69,8 @@ cgroupRoot: /$CGROUP
 enforceNodeAllocatable: []
 failCgroupV1: false
 failSwapOn: false
+oomScoreAdj: 0
+makeIPTablesUtilChains: false
 localStorageCapacityIsolation: false
 podLogsDir: $RUN/log/pods
 volumePluginDir: $RUN/kubelet/volume-plugins
@@ -102,6 +104,7 @@ nodePortAddresses: ["$NODE_IP/32"]
 healthzBindAddress: $NODE_IP:10256
 metricsBindAddress: $NODE_IP:10249
 oomScoreAdj: 0
+makeIPTablesUtilChains: false
 clientConnection: {kubeconfig: $RUN/pki/proxy.kubeconfig}
 # Zero leaves the machine's own limits alone.
 conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}

@@ -21,6 +21,8 @@ mount_file_system() {
     fi
     # A loop device that `mount` makes goes by itself when the mount does.
     mountpoint --quiet "$folder" || mount -o loop "$folder.ext4" "$folder"
+    # A new volume is empty, also to a program that looks closely.
+    rm -rf "$folder/lost+found"
 }
 
 provision() {

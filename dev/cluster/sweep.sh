@@ -1,35 +1,35 @@
 # Removes what a cluster that no longer runs, or was killed, left outside its namespaces; sourced, never run.
 # shellcheck shell=bash
 
-# The machine's settings that a running cluster changes, as they were before it.
-remember_machine() {
-    [[ -f $RUN/ip_forward.before ]] || cat /proc/sys/net/ipv4/ip_forward >"$RUN/ip_forward.before"
+# Empty folders that a cluster's own ones are mounted on; those that were missing are noted to be removed again.
+MADE_FOLDERS=$CACHE/made-folders
+
+make_mount_points() {
     local folder
     for folder in "${FIXED_FOLDERS[@]}"; do
-        [[ -d $folder ]] || echo "$folder" >>"$RUN/made-folders"
+        [[ -d $folder ]] || echo "$folder" >>"$MADE_FOLDERS"
         mkdir -p "$folder"
     done
 }
 
-restore_machine() {
-    if [[ -f $RUN/ip_forward.before ]]; then
-        cat "$RUN/ip_forward.before" >/proc/sys/net/ipv4/ip_forward
-        rm "$RUN/ip_forward.before"
-    fi
-    if [[ -f $RUN/made-folders ]]; then
-        sort -ru "$RUN/made-folders" | while read -r folder; do
-            rmdir --ignore-fail-on-non-empty "$folder" 2>/dev/null || true
-        done
-        rm "$RUN/made-folders"
-    fi
+# The last cluster of the machine removes them: to remove one undoes the mounts of any other cluster.
+remove_mount_points() {
+    [[ -f $MADE_FOLDERS ]] || return 0
+    [[ -z $(find /sys/fs/cgroup -maxdepth 2 -name 'cloudshop-*' -print -quit) ]] || return 0
+    sort -ru "$MADE_FOLDERS" | while read -r folder; do
+        rmdir --ignore-fail-on-non-empty "$folder" 2>/dev/null || true
+    done
+    rm "$MADE_FOLDERS"
 }
 
 # The alias of the device names the run folder of the cluster that it belongs to.
-device_owner() { ip -json link show "$DEVICE" 2>/dev/null | jq -r '.[0].ifalias // empty'; }
+device_owner() { ip -json link show "$DEVICE" 2>/dev/null | jq -r '.[0].ifalias // empty' || true; }
 
 remove_network() {
     [[ $(device_owner) == "$RUN" ]] || return 0
     ip link delete "$DEVICE"
+    [[ ! -f $RUN/ip_forward.before ]] || cat "$RUN/ip_forward.before" >/proc/sys/net/ipv4/ip_forward
+    rm -f "$RUN/ip_forward.before"
     # kube-proxy has these two tables to itself, and there is one kube-proxy where there is the device.
     local family
     for family in ip ip6; do
@@ -37,7 +37,7 @@ remove_network() {
     done
 }
 
-# Ends whatever still runs in the cluster's control groups, which hold nothing but its pods, then removes the groups.
+# Ends whatever still runs in the cluster's control groups, which hold nothing but its daemons and pods, then removes the groups.
 remove_control_groups() {
     local root pid
     for root in /sys/fs/cgroup/"$CGROUP" /sys/fs/cgroup/*/"$CGROUP"; do
@@ -67,7 +67,7 @@ sweep() {
     end_box
     remove_control_groups
     remove_network
-    restore_machine
+    remove_mount_points
     rm -f "$RUN"/*.sock "$RUN"/*.sock.* "$RUN/ready"
     rm -rf "$RUN/containerd-state"
 }

@@ -19,13 +19,17 @@ make_network() {
     owner=$(device_owner)
     [[ -z $owner || $owner == "$RUN" ]] ||
         fail "the cluster in $owner has this machine's $NODE_IP; end it first: CLOUDSHOP_RUN=$owner make down"
-    ip -brief addr | grep -qF "$NODE_IP/" &&
+    ! ip -brief addr | grep -qF "$NODE_IP/" ||
         fail "this machine uses $NODE_IP, which the local cluster needs, for something else: ip addr shows for what"
+    # Pods make the machine a router; this is for the way back.
+    cat /proc/sys/net/ipv4/ip_forward >"$RUN/ip_forward.before"
     # A bridge without ports: any kernel has it, and it keeps an address up with no cable plugged in.
     ip link add "$DEVICE" type bridge
     ip link set "$DEVICE" alias "$RUN"
     ip addr add "$NODE_IP/32" dev "$DEVICE"
     ip link set "$DEVICE" up
+    # What no pod or Service answers to ends here, not at the machine's gateway.
+    ip route add "$CLUSTER_RANGE" dev "$DEVICE" src "$NODE_IP"
 }
 
 # The kubelet wants its root group to be there, in each hierarchy of version 1 or in the one of version 2.
@@ -48,14 +52,22 @@ make_control_groups() {
     done
 }
 
+daemon_group() {
+    local group=/sys/fs/cgroup/pids/$CGROUP/daemons
+    [[ -d /sys/fs/cgroup/pids ]] || group=/sys/fs/cgroup/$CGROUP/daemons
+    mkdir -p "$group"
+    printf '%s\n' "$group"
+}
+
 start_box() {
     mkdir -p "$RUN/log" "$RUN/volumes"
     local keep_log
     for keep_log in "$RUN"/log/*.log; do
         [[ ! -f $keep_log ]] || mv "$keep_log" "$keep_log.before"
     done
+    # Its daemons stay in a control group of the cluster, by which they are found even when the run folder was deleted.
     # The lock is not passed on: it is this script's.
-    setsid unshare --mount --propagation slave --pid --fork --kill-child --mount-proc \
+    setsid bash -c 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"' enter "$(daemon_group)" unshare --mount --propagation slave --pid --fork --kill-child --mount-proc \
         "$HERE/box.sh" </dev/null >"$RUN/log/box.log" 2>&1 {CLUSTER_LOCK}>&- &
     printf '%s %s\n' "$!" "$(start_time "$!")" >"$RUN/box.pid"
     disown
@@ -97,7 +109,7 @@ began=$SECONDS
 
 say "starting the local cluster (state in $RUN, node address $NODE_IP, network device $DEVICE)"
 sweep
-remember_machine
+make_mount_points
 [[ -d $RUN/pki ]] || make_certificates
 install -m 0600 "$RUN/pki/admin.kubeconfig" "$RUN/kubeconfig"
 write_containerd_configuration
