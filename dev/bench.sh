@@ -13,7 +13,7 @@ SERVER_CORE=0
 CLIENT_CORE=1
 REPORT=$ROOT/docs/benchmarks.md
 
-"$HERE/prerequisites.sh" wrk jq curl taskset
+"$HERE/prerequisites.sh" wrk=wrk jq=jq curl=curl taskset=util-linux
 (cd "$ROOT" && cargo build --release --locked -p shop -p load --bins --examples)
 BINARIES=${CARGO_TARGET_DIR:-$ROOT/target}/release
 
@@ -27,8 +27,11 @@ end_server() {
 }
 trap 'end_server; rm -rf "$WORK"' EXIT
 
-# A free port of the loopback address.
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+# The server says on its first line of output which address it got.
+printed_address() {
+    wait_until 30 "the server says its address" grep --quiet http:// "$WORK/server.out"
+    ADDRESS=$(sed -n 's#.*http://\([0-9.:]*\).*#\1#p' "$WORK/server.out" | head -n 1)
+}
 
 # CPU time of the server so far, in microseconds: user and system time of all its threads.
 cpu_micros() {
@@ -39,18 +42,15 @@ cpu_micros() {
 memory_mib() { awk '/^VmHWM/ {printf "%.0f", $2 / 1024}' "/proc/$SERVER/status"; }
 
 start_shop() {
-    local port
-    port=$(free_port)
-    ADDRESS=127.0.0.1:$port
-    taskset -c "$SERVER_CORE" "$BINARIES/shop" run --data "$WORK/data" --listen "$ADDRESS" >"$WORK/shop.log" 2>&1 &
+    taskset -c "$SERVER_CORE" "$BINARIES/shop" run --data "$WORK/data" --listen 127.0.0.1:0 >"$WORK/server.out" 2>"$WORK/shop.log" &
     SERVER=$!
+    printed_address
     wait_until 30 "the shop is ready" curl --fail --silent "http://$ADDRESS/readyz"
 }
 start_constant() {
-    ADDRESS=127.0.0.1:$(free_port)
-    taskset -c "$SERVER_CORE" "$BINARIES/examples/constant" "$ADDRESS" "$1" &
+    taskset -c "$SERVER_CORE" "$BINARIES/examples/constant" "$1" >"$WORK/server.out" &
     SERVER=$!
-    wait_until 10 "the constant handler answers" curl --fail --silent "http://$ADDRESS/"
+    printed_address
 }
 
 # Runs wrk with the SCRIPT and appends "requests/s, CPU microseconds a request, errors, p50, p99 microseconds" to FILE.

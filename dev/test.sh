@@ -21,7 +21,7 @@ step "lint" dev/lint.sh
 step_of_tests "unit and conformance" cargo test --workspace --locked --no-fail-fast
 step "generated files" dev/generate.sh --check
 if [[ $KIND == all ]]; then
-    step "browser for the tests" dev/browser.sh
+    step "tools of the tests" dev/tools.sh helm kubeconform browser
     step "images" dev/images.sh --build-only
     step_of_tests "end to end" dev/isolated.sh dev/end-to-end.sh
 fi

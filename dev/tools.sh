@@ -4,7 +4,7 @@ set -euo pipefail
 # shellcheck source=dev/lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
-ALL=(kubernetes coredns metrics-server helm kubeconform cargo-deny registry pause)
+ALL=(kubernetes coredns metrics-server helm kubeconform cargo-deny registry pause browser)
 
 # Low priority and one package at a time keep the machine usable while it builds; GOFLAGS and GOMAXPROCS can say otherwise.
 go_build() {
@@ -46,6 +46,11 @@ build_registry() { install_go "$1" "github.com/distribution/distribution/v3/cmd/
 build_cargo-deny() {
     nice cargo install --locked --quiet --root "$1" --no-default-features "cargo-deny@$CARGO_DENY_VERSION"
     mv "$1/bin/cargo-deny" "$1/cargo-deny"
+}
+# The library that drives the system's Chromium, as `node_modules`.
+build_browser() {
+    cp "$ROOT"/e2e/browser/package{,-lock}.json "$1/"
+    PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --prefix "$1" --no-audit --no-fund --silent >&2
 }
 build_pause() { gcc -static -Os -Wall -Werror -s -o "$1/pause" "$ROOT/dev/images/pause.c"; }
 

@@ -52,14 +52,10 @@ make_control_groups() {
     done
 }
 
-daemon_group() {
+start_box() {
     local group=/sys/fs/cgroup/pids/$CGROUP/daemons
     [[ -d /sys/fs/cgroup/pids ]] || group=/sys/fs/cgroup/$CGROUP/daemons
     mkdir -p "$group"
-    printf '%s\n' "$group"
-}
-
-start_box() {
     mkdir -p "$RUN/log" "$RUN/volumes"
     local keep_log
     for keep_log in "$RUN"/log/*.log; do
@@ -67,8 +63,10 @@ start_box() {
     done
     # Its daemons stay in a control group of the cluster, by which they are found even when the run folder was deleted.
     # The lock is not passed on: it is this script's.
-    setsid bash -c 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"' enter "$(daemon_group)" unshare --mount --propagation slave --pid --fork --kill-child --mount-proc \
-        "$HERE/box.sh" </dev/null >"$RUN/log/box.log" 2>&1 {CLUSTER_LOCK}>&- &
+    (
+        echo "$BASHPID" >"$group/cgroup.procs"
+        exec setsid unshare --mount --propagation slave --pid --fork --kill-child --mount-proc "$HERE/box.sh"
+    ) </dev/null >"$RUN/log/box.log" 2>&1 {CLUSTER_LOCK}>&- &
     printf '%s %s\n' "$!" "$(start_time "$!")" >"$RUN/box.pid"
     disown
 }

@@ -34,6 +34,7 @@ tool_dir() {
     kubeconform) key=$KUBECONFORM_VERSION ;;
     registry) key=$REGISTRY_VERSION ;;
     cargo-deny) key=$CARGO_DENY_VERSION ;;
+    browser) key=$(cat "$ROOT"/e2e/browser/package{,-lock}.json | sha256sum | cut -c1-12) ;;
     pause) key=$(sha256sum "$ROOT/dev/images/pause.c" | cut -c1-12) ;;
     *) fail "no tool is called $name" ;;
     esac

@@ -1,5 +1,5 @@
 # The cluster that CLUSTER and CONTEXT name, as one kubeconfig for kubectl and helm; sourced after common.sh, never run.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 
 CLUSTER=${CLUSTER:-local}
 KIND_NAME=${CONTEXT:-cloudshop}
