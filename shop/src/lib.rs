@@ -5,4 +5,6 @@
 pub mod catalogue;
 pub mod domain;
 pub mod orders;
+pub mod readiness;
+pub mod telemetry;
 pub mod web;
