@@ -50,6 +50,7 @@ confirmed() { [[ $(call GET "/orders/$ORDER" none | jq -r .status) =~ ^(confirme
 began=$SECONDS
 "$HERE/up.sh" >/dev/null
 use_target
+use_client helm
 made=$("$HERE/images.sh")
 eval "$made"
 install_chart "$REGISTRY" "$TAG"

@@ -16,6 +16,7 @@ kind)
     ;;
 context)
     use_target
+    use_client helm
     # shellcheck source=dev/lib/demo.sh
     . "$HERE/lib/demo.sh"
     remove_demo

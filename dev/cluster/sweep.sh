@@ -22,14 +22,18 @@ remove_mount_points() {
     rm "$MADE_FOLDERS"
 }
 
+# Whether the machine was a router before its pods made it one.
+FORWARDING_BEFORE=$CACHE/$CGROUP.ip-forward
+
 # The alias of the device names the run folder of the cluster that it belongs to.
 device_owner() { ip -json link show "$DEVICE" 2>/dev/null | jq -r '.[0].ifalias // empty' || true; }
 
 remove_network() {
+    # Another network namespace's is none of ours.
     [[ $(device_owner) == "$RUN" ]] || return 0
     ip link delete "$DEVICE"
-    [[ ! -f $RUN/ip_forward.before ]] || cat "$RUN/ip_forward.before" >/proc/sys/net/ipv4/ip_forward
-    rm -f "$RUN/ip_forward.before"
+    [[ ! -f $FORWARDING_BEFORE ]] || cat "$FORWARDING_BEFORE" >/proc/sys/net/ipv4/ip_forward
+    rm -f "$FORWARDING_BEFORE"
     # kube-proxy has these two tables to itself, and there is one kube-proxy where there is the device.
     local family
     for family in ip ip6; do

@@ -21,8 +21,7 @@ make_network() {
         fail "the cluster in $owner has this machine's $NODE_IP; end it first: CLOUDSHOP_RUN=$owner make down"
     ! ip -brief addr | grep -qF "$NODE_IP/" ||
         fail "this machine uses $NODE_IP, which the local cluster needs, for something else: ip addr shows for what"
-    # Pods make the machine a router; this is for the way back.
-    cat /proc/sys/net/ipv4/ip_forward >"$RUN/ip_forward.before"
+    cat /proc/sys/net/ipv4/ip_forward >"$FORWARDING_BEFORE"
     # A bridge without ports: any kernel has it, and it keeps an address up with no cable plugged in.
     ip link add "$DEVICE" type bridge
     ip link set "$DEVICE" alias "$RUN"
@@ -105,7 +104,8 @@ fi
 began=$SECONDS
 "$HERE/prepare.sh"
 
-say "starting the local cluster (state in $RUN, node address $NODE_IP, network device $DEVICE)"
+say "starting the local cluster. It changes on this machine, until make down: network device $DEVICE with $NODE_IP and
+    routes to $CLUSTER_RANGE, nftables tables kube-proxy, IP forwarding on, control groups $CGROUP; its state is $RUN"
 sweep
 make_mount_points
 [[ -d $RUN/pki ]] || make_certificates
@@ -122,6 +122,8 @@ wait_for 60 "system priority classes exist" kubectl get priorityclass system-clu
 install_addons
 wait_for 60 "node $NODE_NAME is Ready" node_ready
 wait_for 60 "cluster DNS is ready" kubectl -n kube-system rollout status deployment/coredns --timeout=60s
+# After a restart its pod still counts as ready for a moment.
+wait_for 60 "cluster DNS answers" timeout 1 bash -c "</dev/tcp/$DNS_SERVICE_IP/53"
 wait_for 60 "metrics are served" kubectl get --raw /apis/metrics.k8s.io/v1beta1
 touch "$RUN/ready"
 say "the local cluster is up after $((SECONDS - began)) s (KUBECONFIG=$RUN/kubeconfig)"

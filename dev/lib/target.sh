@@ -23,22 +23,19 @@ check_target() {
     esac
 }
 
-# kubectl and helm: what is on PATH will do for a cluster of the user's, the local one is spoken to by its own.
-use_clients() {
-    local tool program
-    for tool in kubernetes helm; do
-        program=$tool
-        [[ $tool == kubernetes ]] && program=kubectl
-        if [[ $CLUSTER == local ]] || ! command -v "$program" >/dev/null; then
-            "$ROOT/dev/tools.sh" "$tool"
-            use_tools "$tool"
-        fi
-    done
+# kubectl or helm: what is on PATH will do for a cluster of the user's, the local one is spoken to by its own.
+use_client() {
+    local program=$1 tool=$1
+    [[ $program != kubectl ]] || tool=kubernetes
+    if [[ $CLUSTER == local ]] || ! command -v "$program" >/dev/null; then
+        "$ROOT/dev/tools.sh" "$tool"
+        use_tools "$tool"
+    fi
 }
 
 # Sets KUBECONFIG to a file that knows this one cluster and nothing else.
 use_target() {
-    use_clients
+    use_client kubectl
     case $CLUSTER in
     local) export KUBECONFIG=$RUN_FOLDER/kubeconfig ;;
     kind) export KUBECONFIG=$RUN_FOLDER/kind.kubeconfig ;;
