@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs the end-to-end tests against the cluster that KUBECONFIG names; isolated.sh starts one and then this.
 # The tests find in the environment: KUBECONFIG, CLOUDSHOP_NODE_ROOT (the node's file system), REGISTRY and TAG (the
-# images), kubectl and helm on PATH, and NODE_PATH (the library that drives Chromium).
+# images), kubectl, helm and kubeconform on PATH, and NODE_PATH (the library that drives Chromium).
+# Arguments go to the test programs, so a name or a part of one picks tests.
 set -euo pipefail
 HERE=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=dev/lib/common.sh
@@ -10,9 +11,27 @@ HERE=$(dirname "${BASH_SOURCE[0]}")
 use_tools kubernetes helm kubeconform
 NODE_PATH=$(tool_dir browser)/node_modules
 export NODE_PATH
+# They share one small machine and measure times, so one after the other.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-1}
 
-images=$("$HERE/images.sh" --load-only)
-eval "$images"
-export REGISTRY TAG
+if [[ ${CLUSTER:-local} != context ]]; then
+    images=$("$HERE/images.sh" --load-only)
+    eval "$images"
+    export REGISTRY TAG
+fi
+
+# The programs as `cargo test --workspace` built them: naming the package to cargo would choose other features of its
+# dependencies, and compile those once more.
 cd "$ROOT"
-cargo test --workspace --locked --no-fail-fast "$@" -- --ignored
+mapfile -t programs < <(
+    cargo test --workspace --locked --no-run --message-format json |
+        jq -r 'select(.reason == "compiler-artifact" and .profile.test and (.manifest_path | endswith("/e2e/Cargo.toml")))
+               | .executable // empty'
+)
+((${#programs[@]})) || fail "the end-to-end tests did not compile: cargo test --workspace --no-run"
+status=0
+cd "$ROOT/e2e"
+for program in "${programs[@]}"; do
+    CARGO_MANIFEST_DIR=$PWD "$program" --ignored "$@" || status=1
+done
+exit "$status"
