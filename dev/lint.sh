@@ -11,6 +11,7 @@ cargo fmt --all --check
 say "cargo clippy"
 cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 say "shellcheck"
+command -v shellcheck >/dev/null || dev/prerequisites.sh
 shellcheck --external-sources .ci/run dev/*.sh dev/*/*.sh
 say "cargo deny"
 dev/tools.sh cargo-deny

@@ -33,6 +33,7 @@ step "lint" dev/lint.sh
 step_of_tests "unit and conformance" cargo test --workspace --locked --no-fail-fast
 step "generated files" dev/generate.sh --check
 if [[ $SCOPE == all ]]; then
+    [[ $CLUSTER != local ]] || step "local cluster" dev/cluster/test.sh
     step "tools of the tests" dev/tools.sh helm kubeconform browser
     if [[ $CLUSTER == local ]]; then
         step "images" dev/images.sh --build-only

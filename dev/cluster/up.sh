@@ -37,7 +37,7 @@ make_control_groups() {
     if [[ -f $root/cgroup.controllers ]]; then
         mkdir -p "$root/$CGROUP"
         for file in "$root/cgroup.subtree_control" "$root/$CGROUP/cgroup.subtree_control"; do
-            echo '+cpu +cpuset +io +memory +pids' >"$file"
+            echo '+cpu +cpuset +io +memory +pids' >"$file" || fail "$file takes no controllers; the kubelet needs them"
         done
         return
     fi
