@@ -40,6 +40,7 @@ if [[ $SCOPE == all ]]; then
     else
         step "images" dev/images.sh
     fi
+    step "push to a registry" dev/images-test.sh
     step_of_tests "end to end" end_to_end
 fi
 summary
