@@ -80,6 +80,6 @@ What to try next:
   every field         kubectl explain shop.spec --recursive
   kill all its pods   kubectl -n $DEMO_NAMESPACE delete pod --all   (then look at that order again)
   put it right        kubectl -n $DEMO_NAMESPACE delete service $SHOP   (the operator makes it again)
-  your own products   kubectl -n $DEMO_NAMESPACE exec -i deploy/$SHOP-worker -- /shop catalogue import - --format csv --config /etc/cloudshop/config.toml <products.csv
+  your own products   kubectl -n $DEMO_NAMESPACE exec -i deploy/$SHOP-worker -- /shop catalogue import - --format csv --config /etc/cloudshop/shop.toml <products.csv
   take it all away    make down${CONTEXT:+ CLUSTER=$CLUSTER CONTEXT=$CONTEXT}
 NEXT

@@ -23,7 +23,7 @@ server=$!
 address() { sed -nE 's/.*listening on (127\.0\.0\.1:[0-9]+).*/\1/p' "$FOLDER/log" | grep -m1 .; }
 wait_until 20 "the registry listens" address
 
-made=$(REGISTRY=$(address)/cloudshop TAG='' "$HERE/images.sh" --load-only)
+made=$(REGISTRY=$(address)/cloudshop "$HERE/images.sh" --load-only)
 eval "$made"
 for image in shop operator; do
     # The digest that the registry computes is of what it holds, so a listed manifest with all its layers is a whole image.

@@ -32,7 +32,6 @@ build_images() {
     say "building images cloudshop/{shop,operator}:$TAG"
     scratch_image "$LOCAL_REGISTRY/shop:$TAG" "$(archive shop)" 65532:65532 /shop "$BINARIES"/{shop,shop-load}
     scratch_image "$LOCAL_REGISTRY/operator:$TAG" "$(archive operator)" 65532:65532 /operator "$BINARIES/operator"
-    printf '%s\n' "$TAG" >"$CACHE/images/latest"
     local image
     for image in shop operator; do
         find "$CACHE/images" -name "$image-*.tar" -printf '%T@ %p\n' | sort -rn | tail -n +$((KEPT_BUILDS + 1)) |
@@ -76,6 +75,8 @@ else
     : "${TAG:=$content}"
     # A tag of the user's is built anew, one that names its content only once.
     [[ $TAG == "$content" && -f $(archive shop) && -f $(archive operator) ]] || build_images
+    touch "$(archive shop)" "$(archive operator)"
+    printf '%s\n' "$TAG" >"$CACHE/images/latest"
 fi
 if [[ $STEP != --build-only ]]; then
     if [[ -n ${REGISTRY:-} ]]; then

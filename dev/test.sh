@@ -21,26 +21,28 @@ flock --timeout 5400 "$lock" || fail "another test run has held $CACHE/test.lock
 # The local cluster is one of the tests' own, apart from the one of `make up`; any other is the one that the user named.
 end_to_end() {
     if [[ $CLUSTER == local ]]; then
-        dev/isolated.sh dev/end-to-end.sh
+        timeout --foreground --kill-after 60 2400 dev/isolated.sh dev/end-to-end.sh
     else
-        dev/up.sh && use_target && dev/end-to-end.sh
+        dev/up.sh && use_target && timeout --foreground --kill-after 60 2400 dev/end-to-end.sh
     fi
 }
 
 [[ $SCOPE == fast ]] || check_target
 [[ $SCOPE == fast || $CLUSTER != local ]] || step "prerequisites" dev/cluster/prepare.sh
 step "lint" dev/lint.sh
-step_of_tests "unit and conformance" cargo test --workspace --locked --no-fail-fast
+step_of_tests "unit and conformance" timeout --foreground --kill-after 60 2400 cargo test --workspace --locked --no-fail-fast
 step "generated files" dev/generate.sh --check
 if [[ $SCOPE == all ]]; then
-    [[ $CLUSTER != local ]] || step "local cluster" dev/cluster/test.sh
+    [[ $CLUSTER != local ]] || step "local cluster" timeout --foreground --kill-after 60 600 dev/cluster/test.sh
     step "tools of the tests" dev/tools.sh helm kubeconform browser
-    if [[ $CLUSTER == local ]]; then
-        step "images" dev/images.sh --build-only
-    else
-        step "images" dev/images.sh
+    build_only=--build-only
+    [[ $CLUSTER == local ]] || build_only=
+    step "images" dev/images.sh $build_only
+    if [[ $OUTCOME == passed ]]; then
+        TAG=$(sed -n 's/^TAG=//p' "$LOG")
+        export TAG
+        step "push to a registry" timeout --foreground --kill-after 60 300 dev/images-test.sh
+        step_of_tests "end to end" end_to_end
     fi
-    step "push to a registry" dev/images-test.sh
-    step_of_tests "end to end" end_to_end
 fi
 summary

@@ -15,29 +15,30 @@ run_logged() {
     "$@" 2>&1 | tee "$LOG"
 }
 
-# One check that passes or fails as a whole: step NAME COMMAND...
+# One check that passes or fails as a whole, and says so in OUTCOME: step NAME COMMAND...
 step() {
-    local began=$SECONDS outcome=passed
+    local began=$SECONDS
     if run_logged "$@"; then
+        OUTCOME=passed
         PASSED=$((PASSED + 1))
     else
+        OUTCOME=FAILED
         FAILED=$((FAILED + 1))
-        outcome="FAILED (see $LOG)"
     fi
-    RAN+=("$1: $outcome, $((SECONDS - began)) s")
+    RAN+=("$1: $OUTCOME after $((SECONDS - began)) s (output in $LOG)")
 }
 
 # A command that runs Rust tests, each of which counts: step_of_tests NAME COMMAND...
 step_of_tests() {
     local began=$SECONDS ended=ended passed failed
-    run_logged "$@" || ended="FAILED (see $LOGS/${1// /-}.log)"
+    run_logged "$@" || ended=FAILED
     passed=$(count_in_log passed)
     failed=$(count_in_log failed)
     # A run that fails without a failed test did not get to its tests; one that passes none did not run any.
     [[ ($ended == ended && $passed -gt 0) || $failed -gt 0 ]] || failed=1
     PASSED=$((PASSED + passed))
     FAILED=$((FAILED + failed))
-    RAN+=("$1: $passed passed, $failed failed, $ended after $((SECONDS - began)) s")
+    RAN+=("$1: $passed passed, $failed failed, $ended after $((SECONDS - began)) s (output in $LOG)")
 }
 
 # Adds up the result lines of all test programs: count_in_log passed|failed
