@@ -1,1 +1,28 @@
-//! Products: import, the sample, the stored catalogue, and search in memory.
+//! Products: import, the sample, the stored catalogue, and search in memory. No I/O here; `store`, `poller` and `command` do some.
+
+mod builder;
+mod cursor;
+mod fold;
+mod list;
+mod page;
+mod sample;
+mod sample_words;
+mod search;
+mod sets;
+mod snapshot;
+mod words;
+
+/// Most products of a catalogue.
+pub const MAX_PRODUCTS: usize = 1_000_000;
+
+/// Most categories of a catalogue; more of them hint at a wrong column.
+pub const MAX_CATEGORIES: usize = 1_000;
+
+pub use self::{
+    builder::{BuildError, SnapshotBuilder},
+    cursor::{BadCursor, InvalidSort, Sort},
+    page::{InvalidLimit, Limit, ListQuery, MAX_FACETS, Page, SearchQuery},
+    sample::{SAMPLE_PRODUCTS, SAMPLE_SEED, SampleError, sample},
+    search::{MAX_QUERY_CHARACTERS, MAX_TERMS},
+    snapshot::{ProductView, Snapshot},
+};

@@ -12,7 +12,7 @@ pub use self::{
     command::{Command, Fingerprint, InvalidQuantity, Quantity, Refusal, Request},
     ids::{IdempotencyKey, InvalidIdempotencyKey, InvalidOrderId, OrderId, OrderIdSecret, shard_of},
     money::{Currency, InvalidCurrency, Money},
-    order::{CommandRecord, Decision, Line, MAX_COMMANDS, Order, Outcome, RejectedLine, Status, apply},
+    order::{Asked, CommandRecord, Decision, Line, MAX_COMMANDS, Order, Outcome, RejectedLine, Status, apply},
     product::{Category, InvalidLabel, Product, ProductName},
     sku::{InvalidSku, Sku},
 };

@@ -28,6 +28,12 @@ impl Sku {
         &self.0
     }
 
+    /// The SKU of a text that was one before.
+    pub(crate) fn known(text: &str) -> Self {
+        debug_assert!(text.parse::<Self>().is_ok(), "'{text}' was a SKU before");
+        Self(text.into())
+    }
+
     fn folded(&self) -> impl Iterator<Item = u8> + '_ {
         self.0.bytes().map(|byte| byte.to_ascii_uppercase())
     }
