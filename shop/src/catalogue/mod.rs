@@ -3,6 +3,7 @@
 mod builder;
 mod cursor;
 mod fold;
+pub mod import;
 mod list;
 mod page;
 mod sample;
