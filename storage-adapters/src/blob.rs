@@ -8,6 +8,8 @@ use futures::stream::BoxStream;
 use jiff::Timestamp;
 
 use crate::error::Result;
+#[cfg(feature = "embedded")]
+use crate::error::{Error, ErrorKind};
 
 /// Longest key in bytes: S3 allows 1,024 and Azure 1,024 characters; the rest is room for an adapter's own prefix.
 pub const MAX_KEY_BYTES: usize = 512;
@@ -21,8 +23,33 @@ pub type ByteStream = BoxStream<'static, Result<Bytes>>;
 /// The blobs that a listing finds, in key order.
 pub type Listing = BoxStream<'static, Result<BlobInfo>>;
 
-/// Small facts a blob carries: names of lower-case ASCII letters, digits and `_` that start with a letter, values of visible ASCII.
+/// Small facts a blob carries: names of lower-case ASCII letters, digits and `_` that start with a letter, values of one or
+/// more visible ASCII characters.
 pub type Metadata = BTreeMap<String, String>;
+
+/// Refuses metadata that some provider could not keep.
+#[cfg(feature = "embedded")]
+pub(crate) fn check_metadata(operation: &'static str, key: &Key, metadata: &Metadata) -> Result<()> {
+    let refuse = |reason: String| Err(Error::new(ErrorKind::InvalidInput, operation, key.as_str()).with_source(reason));
+    for (name, value) in metadata {
+        let is_name = name.starts_with(|first: char| first.is_ascii_lowercase())
+            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+        if !is_name {
+            return refuse(format!(
+                "metadata is named with lower-case letters, digits and '_', not '{}'",
+                name.escape_default()
+            ));
+        }
+        if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return refuse(format!("the metadata '{name}' is no visible ASCII text of a character or more"));
+        }
+    }
+    let bytes: usize = metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if bytes > MAX_METADATA_BYTES {
+        return refuse(format!("{bytes} bytes of metadata are more than {MAX_METADATA_BYTES}"));
+    }
+    Ok(())
+}
 
 /// Name of a blob: segments of ASCII letters, digits, `-`, `_`, `.` and `=`, joined by single `/`; no segment is `.` or `..`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,6 +1,6 @@
 //! Which provider a shop's store lives on, as the operator renders it and the pods read it. No I/O.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,14 @@ use serde::{Deserialize, Serialize};
 pub enum Provider {
     /// The machine's own disk.
     Embedded,
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Embedded => "Embedded",
+        })
+    }
 }
 
 /// A store: its provider and that provider's settings.

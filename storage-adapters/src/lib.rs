@@ -9,11 +9,19 @@ pub mod config;
 
 #[cfg(feature = "ports")]
 mod blob;
+#[cfg(feature = "embedded")]
+pub mod embedded;
 #[cfg(feature = "ports")]
 mod error;
 #[cfg(feature = "ports")]
+pub mod probe;
+#[cfg(feature = "ports")]
 mod queue;
+#[cfg(feature = "embedded")]
+mod store;
 
+#[cfg(feature = "embedded")]
+pub use self::store::{OpenStoreError, Store};
 #[cfg(feature = "ports")]
 pub use self::{
     blob::{

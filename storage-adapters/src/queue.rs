@@ -6,6 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::error::Result;
+#[cfg(feature = "embedded")]
+use crate::error::{Error, ErrorKind};
 
 /// Largest pack in bytes: in base64 it fits the 64 KiB of an Azure Queue Storage message
 /// (<https://learn.microsoft.com/rest/api/storageservices/put-message>).
@@ -86,4 +88,47 @@ pub trait Queue: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     /// Only those of reaching the queue.
     async fn depth(&self) -> Result<Depth>;
+}
+
+/// Refuses a pack that is empty or that some provider could not take.
+#[cfg(feature = "embedded")]
+pub(crate) fn check_pack(pack: &Bytes) -> Result<()> {
+    match pack.len() {
+        0 => Err(out_of_bounds("send", "the pack is empty".into())),
+        1..=MAX_PACK_BYTES => Ok(()),
+        length => {
+            let reason = format!("the pack has {length} bytes, more than {MAX_PACK_BYTES}");
+            Err(Error::new(ErrorKind::TooLarge, "send", "queue").with_source(reason))
+        }
+    }
+}
+
+/// Refuses arguments of a receive that some provider could not honour.
+#[cfg(feature = "embedded")]
+pub(crate) fn check_receive(max: usize, lease: Duration, wait: Duration) -> Result<()> {
+    if !(1..=MAX_RECEIVE).contains(&max) {
+        return Err(out_of_bounds("receive", format!("{max} messages are not between 1 and {MAX_RECEIVE}")));
+    }
+    if wait > MAX_WAIT {
+        return Err(out_of_bounds("receive", format!("a wait of {wait:?} is longer than {MAX_WAIT:?}")));
+    }
+    check_lease("receive", lease)
+}
+
+/// Refuses a lease that some provider could not honour.
+#[cfg(feature = "embedded")]
+pub(crate) fn check_lease(operation: &'static str, lease: Duration) -> Result<()> {
+    let is_in_bounds = (Duration::from_secs(1)..=MAX_LEASE).contains(&lease) && lease.subsec_nanos() == 0;
+    if is_in_bounds {
+        return Ok(());
+    }
+    Err(out_of_bounds(
+        operation,
+        format!("a lease of {lease:?} is no number of whole seconds from 1 s to {MAX_LEASE:?}"),
+    ))
+}
+
+#[cfg(feature = "embedded")]
+fn out_of_bounds(operation: &'static str, reason: String) -> Error {
+    Error::new(ErrorKind::InvalidInput, operation, "queue").with_source(reason)
 }

@@ -1,0 +1,151 @@
+//! Proves on a live store that it honours the contract, before anybody relies on it. Does I/O through the ports.
+//!
+//! A store that ignores a condition, as some that speak a cloud's protocol do, would lose data silently; here it is
+//! refused with the name of what it does not honour. The probe's blobs lie under [`PREFIX`] and are removed again.
+
+use std::{future::Future, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use futures::TryStreamExt;
+use tokio::time::{Instant, timeout};
+use uuid::Uuid;
+
+use crate::{
+    blob::{BlobStore, GetOptions, Key, Metadata, PutMode, Version},
+    error::{Error, ErrorKind},
+    queue::{Message, Queue},
+};
+
+/// What the keys of the probe's blobs begin with; nobody else uses it.
+pub const PREFIX: &str = "probe/";
+
+/// How the probe's packs begin. A receiver of the shop that meets one acknowledges and forgets it.
+pub const PACK: &[u8] = b"cloudshop probe ";
+
+/// Longest time that the probe of one port takes.
+pub const TIME_LIMIT: Duration = Duration::from_secs(10);
+
+/// Longest wait for the probe's own message in a queue that holds others.
+const ROUND_TRIP: Duration = Duration::from_secs(5);
+
+/// A store that does not honour the contract, or cannot show that it does.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// It did something else than the contract says.
+    #[error("the store does not honour the contract: {0}; use one that does")]
+    Broken(&'static str),
+    /// It could not be asked.
+    #[error("the store could not be tried out while it should {step}")]
+    Failed {
+        /// What it should do.
+        step: &'static str,
+        /// What went wrong.
+        source: Error,
+    },
+    /// It took too long.
+    #[error("the store did not finish being tried out within {} s; look whether it is overloaded or out of reach", TIME_LIMIT.as_secs())]
+    TooSlow,
+}
+
+fn failed(step: &'static str) -> impl FnOnce(Error) -> ProbeError {
+    move |source| ProbeError::Failed { step, source }
+}
+
+fn require(holds: bool, what_is_broken: &'static str) -> Result<(), ProbeError> {
+    if holds { Ok(()) } else { Err(ProbeError::Broken(what_is_broken)) }
+}
+
+async fn within_limit(probe: impl Future<Output = Result<(), ProbeError>>) -> Result<(), ProbeError> {
+    timeout(TIME_LIMIT, probe).await.unwrap_or(Err(ProbeError::TooSlow))
+}
+
+/// Tries out conditional puts, metadata, reading, listing and deleting.
+///
+/// # Errors
+/// When the store does not do as the contract says, fails, or takes longer than [`TIME_LIMIT`].
+pub async fn probe_blobs(store: &dyn BlobStore) -> Result<(), ProbeError> {
+    // A key of its own, so that probes at the same time do not meet.
+    let Ok(key) = Key::new(format!("{PREFIX}{}", Uuid::new_v4().simple())) else {
+        return Err(ProbeError::Broken("the probe has no legal key"));
+    };
+    let outcome = within_limit(try_blobs(store, &key)).await;
+    if outcome.is_err() {
+        // The reason why the probe failed is what matters, not whether its blob could be removed.
+        let _ = timeout(TIME_LIMIT, store.delete(&key)).await;
+    }
+    outcome
+}
+
+async fn try_blobs(store: &dyn BlobStore, key: &Key) -> Result<(), ProbeError> {
+    let metadata: Metadata = [("probe".to_owned(), "yes".to_owned())].into();
+    let put = |body: &'static str, mode| store.put(key, Bytes::from_static(body.as_bytes()), &metadata, mode);
+    let refused = |outcome: Result<Version, Error>, what_is_broken| match outcome {
+        Ok(_) => Err(ProbeError::Broken(what_is_broken)),
+        Err(error) if error.kind() == ErrorKind::Conflict => Ok(()),
+        Err(source) => Err(ProbeError::Failed { step: "refuse a put whose condition does not hold", source }),
+    };
+
+    let first = put("one", PutMode::IfAbsent).await.map_err(failed("create a blob"))?;
+    refused(put("two", PutMode::IfAbsent).await, "it replaces a blob although the put said: only if there is none")?;
+    let second = put("two", PutMode::IfVersion(first.clone())).await.map_err(failed("replace a blob"))?;
+    require(first != second, "a replaced blob keeps its version")?;
+    refused(
+        put("three", PutMode::IfVersion(first)).await,
+        "it replaces a blob although the put named another version of it",
+    )?;
+
+    let blob = store.get(key, GetOptions::default()).await.map_err(failed("read a blob"))?;
+    require(blob.info.version == second, "a read finds another version than the last put made")?;
+    require(blob.metadata == metadata, "it does not keep a blob's metadata")?;
+    let body = blob.body.try_collect::<BytesMut>().await.map_err(failed("read a blob"))?;
+    require(body == b"two"[..], "a read finds other bytes than were put")?;
+
+    require(is_listed(store, key).await?, "a listing lacks a blob that was put before")?;
+    store.delete(key).await.map_err(failed("delete a blob"))?;
+    let is_gone = match store.head(key).await {
+        Ok(_) => false,
+        Err(error) if error.kind() == ErrorKind::NotFound => true,
+        Err(source) => return Err(ProbeError::Failed { step: "look for a deleted blob", source }),
+    };
+    require(is_gone, "a deleted blob is still there")?;
+    require(!is_listed(store, key).await?, "a listing has a blob that was deleted before")
+}
+
+async fn is_listed(store: &dyn BlobStore, key: &Key) -> Result<bool, ProbeError> {
+    let listing = store.list(key.as_str(), None);
+    let listed: Vec<_> = listing.try_collect().await.map_err(failed("list blobs"))?;
+    Ok(listed.iter().any(|info| info.key == *key))
+}
+
+/// Tries out one round trip of a message. Other messages that it meets are delivered again after a second.
+///
+/// # Errors
+/// When the queue does not do as the contract says, fails, or takes longer than [`TIME_LIMIT`].
+pub async fn probe_queue(queue: &dyn Queue) -> Result<(), ProbeError> {
+    within_limit(try_queue(queue)).await
+}
+
+async fn try_queue(queue: &dyn Queue) -> Result<(), ProbeError> {
+    let pack: Bytes = [PACK, Uuid::new_v4().simple().to_string().as_bytes()].concat().into();
+    queue.send(pack.clone()).await.map_err(failed("send a message"))?;
+    let until = Instant::now() + ROUND_TRIP;
+    while Instant::now() < until {
+        let received = queue.receive(10, Duration::from_secs(1), Duration::from_secs(1)).await;
+        for Message { body, receipt, .. } in received.map_err(failed("receive a message"))? {
+            if !body.starts_with(PACK) {
+                continue;
+            }
+            // Also the leavings of probes that were killed.
+            let receipt = match queue.extend(&receipt, Duration::from_secs(2)).await {
+                Ok(receipt) => receipt,
+                Err(error) if error.kind() == ErrorKind::LeaseLost => continue,
+                Err(source) => return Err(ProbeError::Failed { step: "extend a lease", source }),
+            };
+            queue.ack(&receipt).await.map_err(failed("acknowledge a message"))?;
+            if body == pack {
+                return Ok(());
+            }
+        }
+    }
+    Err(ProbeError::Broken("a message that was sent is not delivered"))
+}

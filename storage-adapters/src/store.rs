@@ -1,0 +1,60 @@
+//! A store: the blobs and the queue of one provider, opened together, tried out before they are used.
+
+use std::sync::Arc;
+
+use crate::{
+    blob::BlobStore,
+    config::{Provider, StorageConfig},
+    embedded::{Embedded, OpenEmbeddedError},
+    probe::{ProbeError, probe_blobs, probe_queue},
+    queue::Queue,
+};
+
+/// An open store.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// Its blobs.
+    pub blobs: Arc<dyn BlobStore>,
+    /// Its queue.
+    pub queue: Arc<dyn Queue>,
+}
+
+/// A store that could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenStoreError {
+    /// The provider is named, but not described.
+    #[error("the configuration names the provider {0} but lacks its settings; add them")]
+    NoSettings(Provider),
+    /// The Embedded adapter refused its folder.
+    #[error(transparent)]
+    Embedded(#[from] OpenEmbeddedError),
+    /// The store does not honour the contract.
+    #[error("the store of the provider {provider} cannot be used")]
+    Probe {
+        /// The provider.
+        provider: Provider,
+        /// What it does not honour.
+        source: ProbeError,
+    },
+}
+
+impl Store {
+    /// Opens the store that `config` describes and tries it out.
+    ///
+    /// # Errors
+    /// When it cannot be opened, or does not honour the contract.
+    pub async fn open(config: &StorageConfig) -> Result<Self, OpenStoreError> {
+        let provider = config.provider;
+        let (store, queue_to_probe) = match provider {
+            Provider::Embedded => {
+                let settings = config.embedded.as_ref().ok_or(OpenStoreError::NoSettings(provider))?;
+                let Embedded { blobs, queue, probe_queue } = Embedded::open(settings)?;
+                (Self { blobs, queue }, probe_queue)
+            }
+        };
+        let refuse = |source| OpenStoreError::Probe { provider, source };
+        probe_blobs(&*store.blobs).await.map_err(refuse)?;
+        probe_queue(&*queue_to_probe).await.map_err(refuse)?;
+        Ok(store)
+    }
+}
