@@ -218,6 +218,12 @@ impl Problem {
         self
     }
 
+    /// When to come back; none for what will never succeed.
+    #[must_use]
+    pub fn retry_after_seconds(&self) -> Option<u32> {
+        self.retry_after_seconds
+    }
+
     /// What went wrong.
     #[must_use]
     pub fn code(&self) -> Code {

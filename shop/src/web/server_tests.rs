@@ -107,7 +107,9 @@ async fn a_client_that_connects_and_says_nothing_is_cut() {
 #[tokio::test]
 async fn an_idle_connection_is_closed() {
     let idle_timeout = Duration::from_millis(50);
-    let server = start(hello(), ServerSettings { idle_timeout, ..ServerSettings::ALONE });
+    // The one timer of a connection first looks when the header time is over.
+    let settings = ServerSettings { idle_timeout, header_timeout: idle_timeout, ..ServerSettings::ALONE };
+    let server = start(hello(), settings);
     let mut client = RawClient::connect(server.address).await.expect("connects");
     assert_eq!(client.get("/").await.expect("an answer").status, 200);
     client.closed().await;
