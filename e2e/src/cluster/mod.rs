@@ -1,0 +1,16 @@
+//! Shops on a real cluster: the cluster that `KUBECONFIG` names, with the operator installed from the chart.
+
+mod kubectl;
+mod namespace;
+mod node;
+mod operator;
+pub mod pods;
+pub mod shop;
+mod store;
+
+pub use kubectl::{helm, kubectl, kubectl_with_input};
+pub use namespace::{Share, TestNamespace, in_namespace};
+pub use node::{kill_container, tag_image};
+pub use operator::{CHART, MANIFEST, OPERATOR_NAMESPACE, RELEASE, images, install_operator};
+pub use shop::{Shop, embedded};
+pub use store::{verify_claim, volume_folder};

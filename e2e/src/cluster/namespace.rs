@@ -1,0 +1,114 @@
+//! A namespace for each test, which goes with it, and what is printed about it when the test fails.
+
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt;
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolume};
+use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams};
+use kube::{Api, Client};
+use tokio::sync::RwLock;
+
+use super::kubectl::run;
+use super::operator::ensure_operator;
+
+/// Whether a test may run beside others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// Beside others of its kind: it neither measures times nor changes the operator.
+    Together,
+    /// Alone on the cluster.
+    Alone,
+}
+
+static CLUSTER: RwLock<()> = RwLock::const_new(());
+
+/// The namespace of one test.
+#[derive(Clone)]
+pub struct TestNamespace {
+    /// Speaks to the cluster.
+    pub client: Client,
+    /// The namespace's name.
+    pub name: String,
+}
+
+/// Runs a test in a namespace of its own and removes that afterwards; when the test fails, says how it looked there.
+pub async fn in_namespace<F>(share: Share, name: &str, test: impl FnOnce(TestNamespace) -> F)
+where
+    F: Future<Output = ()>,
+{
+    // Held until the test has ended; the one is taken beside others, the other waits for all of them.
+    let (_together, _alone) = match share {
+        Share::Together => (Some(CLUSTER.read().await), None),
+        Share::Alone => (None, Some(CLUSTER.write().await)),
+    };
+    let client = Client::try_default().await.expect("KUBECONFIG names a cluster");
+    ensure_operator().await;
+    let namespace = TestNamespace { client, name: format!("e2e-{name}-{:04x}", std::process::id() & 0xffff) };
+    namespace.create().await;
+    let ended = AssertUnwindSafe(test(namespace.clone())).catch_unwind().await;
+    if ended.is_err() {
+        namespace.describe().await;
+    }
+    namespace.remove().await;
+    if let Err(failed) = ended {
+        std::panic::resume_unwind(failed);
+    }
+}
+
+impl TestNamespace {
+    async fn create(&self) {
+        let labels = [("pod-security.kubernetes.io/enforce".to_owned(), "restricted".to_owned())];
+        let metadata =
+            ObjectMeta { name: Some(self.name.clone()), labels: Some(labels.into()), ..ObjectMeta::default() };
+        let namespace = Namespace { metadata, ..Namespace::default() };
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        namespaces.create(&PostParams::default(), &namespace).await.expect("a new namespace");
+    }
+
+    /// Everything in it goes in the background; volumes belong to no namespace and are kept by their policy.
+    async fn remove(&self) {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
+        let gone = namespaces.delete(&self.name, &DeleteParams::default()).await;
+        if let Err(error) = gone {
+            eprintln!("namespace {} is left behind: {error}", self.name);
+        }
+        let Ok(list) = volumes.list(&ListParams::default()).await else { return };
+        for volume in list {
+            let claim = volume.spec.and_then(|spec| spec.claim_ref).and_then(|claim| claim.namespace);
+            if let (Some(name), true) = (volume.metadata.name, claim.as_deref() == Some(self.name.as_str())) {
+                let gone = volumes.delete(&name, &DeleteParams::default()).await;
+                if let Err(error) = gone {
+                    eprintln!("volume {name} is left behind: {error}");
+                }
+            }
+        }
+    }
+
+    async fn describe(&self) {
+        let namespace = ["--namespace", self.name.as_str()];
+        let looks: [&[&str]; 6] = [
+            &["get", "shop,deployment,pod,hpa,pvc,service", "--output", "wide"],
+            &["get", "shop", "--output", "yaml"],
+            &["get", "events", "--sort-by=.lastTimestamp"],
+            &["describe", "pods"],
+            &["logs", "--selector=app.kubernetes.io/name=cloudshop", "--all-containers", "--prefix", "--tail=60"],
+            &[
+                "logs",
+                "--selector=app.kubernetes.io/name=cloudshop",
+                "--all-containers",
+                "--prefix",
+                "--tail=30",
+                "--previous",
+            ],
+        ];
+        for look in looks {
+            let arguments = [look, &namespace].concat();
+            let seen = run("kubectl", &arguments, "").await.unwrap_or_else(|message| message);
+            eprintln!("--- kubectl {}\n{seen}", look.join(" "));
+        }
+        let operator = ["logs", "--namespace", super::OPERATOR_NAMESPACE, "--tail=60", "deployment/cloudshop-operator"];
+        let seen = run("kubectl", &operator, "").await.unwrap_or_else(|message| message);
+        eprintln!("--- kubectl {}\n{seen}", operator.join(" "));
+    }
+}

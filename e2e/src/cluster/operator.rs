@@ -1,0 +1,39 @@
+//! The operator of the cluster, installed once from the chart with the images under test. Runs `helm`.
+
+use tokio::sync::OnceCell;
+
+use super::kubectl::helm;
+
+/// Namespace of the operator.
+pub const OPERATOR_NAMESPACE: &str = "cloudshop-system";
+/// Name of the chart's release.
+pub const RELEASE: &str = "cloudshop";
+
+static INSTALLED: OnceCell<()> = OnceCell::const_new();
+
+/// Repository and tag of the images under test.
+#[must_use]
+pub fn images() -> (String, String) {
+    let named = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set; see dev/end-to-end.sh"));
+    (named("REGISTRY"), named("TAG"))
+}
+
+/// The chart.
+pub const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/cloudshop");
+/// The manifest of one file, generated from the chart.
+pub const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/install.yaml");
+
+pub(super) async fn ensure_operator() {
+    INSTALLED.get_or_init(async || install_operator(&images().1).await).await;
+}
+
+/// Installs the operator with the images of this tag, or moves it there.
+pub async fn install_operator(tag: &str) {
+    let (registry, _) = images();
+    let (registry, tag) = (format!("image.repository={registry}"), format!("image.tag={tag}"));
+    let arguments = [
+        &["upgrade", RELEASE, CHART, "--install", "--namespace", OPERATOR_NAMESPACE, "--create-namespace"][..],
+        &["--set", &registry, "--set", &tag, "--wait", "--timeout", "120s"],
+    ];
+    helm(&arguments.concat()).await;
+}

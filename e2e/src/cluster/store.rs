@@ -1,0 +1,88 @@
+//! The data of a shop on its claim, seen without the shop. Starts pods, looks at the node's file system.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod};
+use kube::Api;
+use kube::api::{DeleteParams, LogParams, PostParams};
+use kube::runtime::wait::await_condition;
+use serde_json::json;
+
+use super::operator::images;
+use super::shop::Shop;
+use crate::verified::clean_orders;
+
+const NAME: &str = "verify";
+
+/// Runs `shop verify` in a pod on the claim of a shop that is gone, and gives the number of orders in it.
+pub async fn verify_claim(shop: &Shop, ledger: Option<&Path>) -> u64 {
+    let namespace = &shop.namespace;
+    let maps: Api<ConfigMap> = Api::namespaced(namespace.client.clone(), &namespace.name);
+    let pods: Api<Pod> = Api::namespaced(namespace.client.clone(), &namespace.name);
+    let text = ledger.map(|ledger| std::fs::read_to_string(ledger).expect("the ledger")).unwrap_or_default();
+    let map = json!({"metadata": {"name": NAME}, "data": {"ledger": text}});
+    let map = serde_json::from_value(map).expect("a ConfigMap");
+    maps.create(&PostParams::default(), &map).await.expect("the ledger fits into a ConfigMap");
+    let pod = serde_json::from_value(pod(&shop.name, ledger.is_some())).expect("a Pod");
+    pods.create(&PostParams::default(), &pod).await.expect("a pod on the claim");
+    let ended = await_condition(pods.clone(), NAME, |pod: Option<&Pod>| {
+        let phase = pod.and_then(|pod| pod.status.as_ref()).and_then(|status| status.phase.as_deref());
+        matches!(phase, Some("Succeeded" | "Failed"))
+    });
+    tokio::time::timeout(Duration::from_mins(1), ended).await.expect("it ends in time").expect("the watch goes on");
+    let output = pods.logs(NAME, &LogParams::default()).await.expect("its output");
+    let report = output.lines().rfind(|line| line.starts_with('{')).unwrap_or(&output);
+    let orders = clean_orders(report);
+    pods.delete(NAME, &DeleteParams::default().grace_period(0)).await.expect("the pod is deleted");
+    maps.delete(NAME, &DeleteParams::default()).await.expect("the ConfigMap is deleted");
+    orders
+}
+
+fn pod(shop: &str, ledger: bool) -> serde_json::Value {
+    let (registry, tag) = images();
+    let mut command = vec!["/shop", "verify", "--data", "/var/lib/cloudshop", "--output", "json"];
+    if ledger {
+        command.extend(["--ledger", "/ledger/ledger"]);
+    }
+    json!({
+        "metadata": {"name": NAME},
+        "spec": {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": false,
+            "securityContext": {
+                "runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [{
+                "name": NAME,
+                "image": format!("{registry}/shop:{tag}"),
+                "command": command,
+                "securityContext": {
+                    "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]},
+                },
+                "volumeMounts": [
+                    {"name": "data", "mountPath": "/var/lib/cloudshop"},
+                    {"name": "ledger", "mountPath": "/ledger", "readOnly": true},
+                ],
+            }],
+            "volumes": [
+                {"name": "data", "persistentVolumeClaim": {"claimName": format!("{shop}-data")}},
+                {"name": "ledger", "configMap": {"name": NAME}},
+            ],
+        },
+    })
+}
+
+/// Where the node keeps the files of a shop's claim, as this machine sees it.
+pub async fn volume_folder(shop: &Shop) -> PathBuf {
+    let client = &shop.namespace.client;
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &shop.namespace.name);
+    let claim = claims.get(&format!("{}-data", shop.name)).await.expect("the claim of the Shop");
+    let volume = claim.spec.and_then(|spec| spec.volume_name).expect("it is bound");
+    let volumes: Api<PersistentVolume> = Api::all(client.clone());
+    let volume = volumes.get(&volume).await.expect("its volume");
+    let path = volume.spec.and_then(|spec| spec.host_path).expect("a volume of the local cluster").path;
+    let root = std::env::var("CLOUDSHOP_NODE_ROOT").expect("CLOUDSHOP_NODE_ROOT names the node's files");
+    PathBuf::from(root).join(path.trim_start_matches('/'))
+}

@@ -1,0 +1,126 @@
+//! A store that is exchanged, belongs to another, or is full.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use e2e::api::{Ask, assert_problem, text};
+use e2e::cluster::{Share, Shop, embedded, in_namespace, verify_claim, volume_folder};
+use e2e::wait::until;
+use hyper::Method;
+use load::catalogue;
+use load::http::Call;
+use load::ledger::Ledger;
+use load::run::new_key;
+use load::shoppers::{Life, live};
+use serde_json::{Value, json};
+
+use crate::traffic::commands;
+
+/// The size of the small volume: room for a shop, and little to fill up.
+const SMALL: &str = "96Mi";
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: make test"]
+async fn an_emptied_store_is_named_and_never_served_as_an_empty_shop() {
+    in_namespace(Share::Together, "emptied", async |namespace| {
+        let shop = Shop::ready(&namespace, "corner", &embedded()).await;
+        let api = shop.api().await;
+        let order = api.create(&new_key()).await;
+        let folder = volume_folder(&shop).await;
+        let aside = folder.with_extension("aside");
+        // What the volume holds is exchanged for nothing while the shop is running, and all pods start anew.
+        exchange(&folder, &aside);
+        shop.delete_all_pods().await;
+        let message = shop.wait_reason("Ready", "StoreEmpty", Duration::from_secs(90)).await;
+        println!("an emptied store: {message}");
+        // The pods that were ended go on for a moment; then nothing is ready, and nobody answers.
+        until("the shop answers nothing", Duration::from_mins(1), async || {
+            match api.client.send(Call::get("/api/v1/products?limit=1")).await {
+                Err(_) => Ok(()),
+                Ok(answer) if answer.status == 503 => Ok(()),
+                Ok(answer) => Err(text(&answer)),
+            }
+        })
+        .await;
+        let left: Vec<_> =
+            std::fs::read_dir(&folder).expect("the folder").map(|entry| entry.expect("one").path()).collect();
+        assert!(!left.iter().any(|path| path.ends_with("orders")), "no database was made: {left:?}");
+
+        exchange(&folder, &aside.with_extension("empty"));
+        exchange(&aside, &folder);
+        shop.delete_all_pods().await;
+        shop.wait_ready(Duration::from_secs(90)).await;
+        assert_eq!(shop.api().await.order(&order).await["id"], order.as_str());
+        for left in [&aside, &aside.with_extension("empty")] {
+            let _ = std::fs::remove_dir_all(left);
+        }
+    })
+    .await;
+}
+
+/// Moves all that is in one folder to another one; the folders stay, as a mount does.
+fn exchange(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("the folder") {
+        let entry = entry.expect("an entry");
+        std::fs::rename(entry.path(), to.join(entry.file_name())).expect("moved");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: make test"]
+async fn a_full_disk_refuses_commands_loses_nothing_and_passes_by_itself() {
+    in_namespace(Share::Together, "full", async |namespace| {
+        let mut spec = embedded();
+        spec["storage"]["embedded"]["volumeClaim"] = json!({"size": SMALL, "storageClassName": "tiny"});
+        let shop = Shop::ready(&namespace, "corner", &spec).await;
+        let api = shop.api().await;
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ledger");
+        let ledger = Ledger::create(&path).expect("a ledger");
+        let commands = commands(&shop, ledger.clone()).await;
+        let products = catalogue::products(&commands.client).await.expect("the catalogue");
+        let life =
+            Life { shoppers: 20, most_adds: 5, pause: Duration::ZERO, patience: Duration::from_secs(30), seed: 23 };
+        let before = live(&commands, &products, &life).await.expect("no panic");
+        assert!(before.iter().all(|lived| lived.end.is_ok()), "{before:#?}");
+
+        let filler = volume_folder(&shop).await.join("filler");
+        fill(&filler);
+        let refused = until("commands are refused for the full disk", Duration::from_mins(1), async || {
+            let answer = api.ask(Ask::bare(Method::POST, "/api/v1/orders")).await;
+            let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+            if answer.status == 503 && body["code"] == "disk_full" { Ok(answer) } else { Err(text(&answer)) }
+        })
+        .await;
+        assert_problem("a full disk", &refused, 503, "disk_full");
+        assert!(refused.headers.contains_key("retry-after"));
+        assert_eq!(api.products(100).await.len(), 1_000, "the catalogue is in memory");
+        let full =
+            live(&commands, &products, &Life { patience: Duration::from_secs(2), ..life }).await.expect("no panic");
+        assert!(full.iter().all(|lived| lived.end.is_err()), "nobody buys on a full disk: {full:#?}");
+
+        std::fs::remove_file(&filler).expect("room is made");
+        let began = Instant::now();
+        let after = live(&commands, &products, &Life { seed: 29, ..life }).await.expect("no panic");
+        let failed: Vec<_> = after.iter().filter_map(|lived| lived.end.as_ref().err()).collect();
+        assert!(failed.is_empty(), "{failed:#?}");
+        println!("with room again, 20 orders were confirmed within {:.1} s", began.elapsed().as_secs_f64());
+        ledger.flush().expect("written");
+        shop.delete().await;
+        assert!(verify_claim(&shop, Some(&path)).await >= 40);
+    })
+    .await;
+}
+
+/// Fills a file system to its last byte.
+fn fill(file: &Path) {
+    use std::io::Write;
+    let mut file = std::fs::File::create(file).expect("a file");
+    for block in [1 << 20, 4096, 1] {
+        let bytes = vec![0x5a_u8; block];
+        while file.write_all(&bytes).is_ok() {}
+    }
+    // What the file system could not take is reported here; the rest is on it.
+    let _ = file.sync_all();
+}

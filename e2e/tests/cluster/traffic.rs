@@ -1,0 +1,63 @@
+//! Load that goes on while something happens to the shop.
+
+use std::time::Duration;
+
+use e2e::cluster::Shop;
+use load::commands::Commands;
+use load::http::{Client, ClientOptions};
+use load::ledger::Ledger;
+use load::report::Report;
+use load::run::{Options, Rates, run};
+use load::target::Target;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// Load that is under way.
+pub(crate) struct Traffic {
+    tell: oneshot::Sender<()>,
+    running: JoinHandle<Report>,
+}
+
+/// A client of the shop's Service that sends commands and keeps `ledger`.
+pub(crate) async fn commands(shop: &Shop, ledger: Ledger) -> Commands {
+    let target = Target::resolve(&shop.url().await, false).await.expect("an address of the cluster");
+    let options = ClientOptions { timeout: Duration::from_secs(10), connections: 1_000 };
+    Commands { client: Client::new(target, options).expect("a client"), ledger }
+}
+
+impl Traffic {
+    /// Starts load on a shop; it ends when it is told to, or after five minutes.
+    pub(crate) async fn start(shop: &Shop, rates: Rates, ledger: Ledger) -> Self {
+        let commands = commands(shop, ledger).await;
+        let (tell, told) = oneshot::channel();
+        let running = tokio::spawn(async move {
+            let options = Options { rates, duration: Duration::from_mins(5), in_flight: 2_000, seed: 11 };
+            // Dropped by a test that failed, it ends the load as well.
+            let end = async { told.await.unwrap_or(()) };
+            run(&commands, &options, end, &mut |_| {}).await.expect("the load runs")
+        });
+        Self { tell, running }
+    }
+
+    /// Ends the load, and gives its report.
+    pub(crate) async fn end(self) -> Report {
+        self.tell.send(()).expect("the load goes on until it is told to end");
+        self.running.await.expect("no panic")
+    }
+}
+
+/// Checks that every request was answered as asked, and says how many there were.
+pub(crate) fn assert_no_failure(what: &str, report: &Report) {
+    let mut requests = 0;
+    for (kind, row) in &report.kinds {
+        assert!(row.faults.is_empty(), "{what}: {kind} failed: {:?}", row.faults);
+        requests += row.ok;
+    }
+    assert_eq!(report.generator.overruns, 0, "{what}: the generator could not keep up");
+    let per_kind: Vec<String> = report
+        .kinds
+        .iter()
+        .map(|(kind, row)| format!("{kind} p99 {:.0} max {:.0} ms", row.latency_ms.p99, row.latency_ms.max))
+        .collect();
+    println!("{what}: {requests} requests in {:.0} s, 0 failed; {}", report.seconds, per_kind.join(", "));
+}

@@ -1,0 +1,77 @@
+//! An order's life.
+
+use e2e::api::{Ask, assert_problem, json_of, text};
+use e2e::process::{ShopProcess, verified_orders};
+use hyper::Method;
+use load::run::new_key;
+use serde_json::json;
+
+use crate::folder;
+
+#[tokio::test]
+async fn an_order_is_made_filled_changed_submitted_confirmed_and_read_back() {
+    let folder = folder();
+    let shop = ShopProcess::start(folder.path()).await;
+    let api = shop.api().await;
+    let products = api.products(100).await;
+    let sku = |index: usize| products[index]["sku"].as_str().expect("a SKU").to_owned();
+    let price = |index: usize| products[index]["price"]["amount"].as_u64().expect("an amount");
+
+    let order = api.create(&new_key()).await;
+    api.add(&order, &sku(0), 2).await;
+    api.add(&order, &sku(1), 1).await;
+    let merged = api.add(&order, &sku(0), 3).await;
+    assert_eq!(merged["items"].as_array().expect("lines").len(), 2, "adding a SKU twice merges: {merged}");
+    assert_eq!(merged["items"][0]["quantity"], 5);
+    let changed = api
+        .command(Method::PUT, &format!("/api/v1/orders/{order}/items/{}", sku(1)), Some(json!({"quantity": 4})))
+        .await;
+    assert_eq!(changed["items"][1]["quantity"], 4);
+    api.add(&order, &sku(2), 1).await;
+    let removed = api.command(Method::DELETE, &format!("/api/v1/orders/{order}/items/{}", sku(2)), None).await;
+    assert_eq!(removed["items"].as_array().expect("lines").len(), 2);
+    assert_eq!(removed["total"]["amount"], 5 * price(0) + 4 * price(1), "{removed}");
+    assert_eq!(removed["durability"], "persisted");
+    let submitted = api.submit(&order).await;
+    assert!(submitted["status"] == "submitted" || submitted["status"] == "confirmed", "{submitted}");
+
+    let confirmed = api.confirmed(&order).await;
+    assert_eq!(confirmed["items"], removed["items"]);
+    assert_eq!(confirmed["total"], removed["total"]);
+    shop.assert_no_error_logged();
+    shop.end().await;
+    assert_eq!(verified_orders(&folder.path().join("data"), None), 1);
+}
+
+#[tokio::test]
+async fn a_repeated_command_is_done_once_and_a_cancelled_order_stays_cancelled() {
+    let folder = folder();
+    let shop = ShopProcess::start(folder.path()).await;
+    let api = shop.api().await;
+    let products = api.products(100).await;
+    let sku = products[7]["sku"].as_str().expect("a SKU");
+
+    let key = new_key();
+    let order = api.create(&key).await;
+    let again = api.ask(Ask::bare(Method::POST, "/api/v1/orders").key(&key)).await;
+    assert!(again.status.is_success(), "{}", text(&again));
+    assert_eq!(json_of(&again)["id"], order.as_str());
+    assert_eq!(again.headers["idempotency-key"], key.as_str());
+
+    let items = format!("/api/v1/orders/{order}/items");
+    for _ in 0..3 {
+        let add = Ask::with_json(Method::POST, &items, &json!({"sku": sku, "quantity": 2})).key("the-same");
+        let answer = api.ask(add).await;
+        assert_eq!(answer.status, 200, "{}", text(&answer));
+        assert_eq!(json_of(&answer)["items"][0]["quantity"], 2);
+    }
+    let another = Ask::with_json(Method::POST, &items, &json!({"sku": sku, "quantity": 3})).key("the-same");
+    assert_problem("the key of another request", &api.ask(another).await, 422, "key_reused");
+
+    let cancelled = api.command(Method::POST, &format!("/api/v1/orders/{order}/cancel"), None).await;
+    assert_eq!(cancelled["status"], "cancelled");
+    let late = Ask::with_json(Method::POST, &items, &json!({"sku": sku, "quantity": 1}));
+    assert_problem("an item after the end", &api.ask(late).await, 409, "order_closed");
+    assert_eq!(api.order(&order).await["status"], "cancelled");
+    shop.end().await;
+}
