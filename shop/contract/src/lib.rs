@@ -1,7 +1,8 @@
-//! What the operator and the shop's pods agree on: names, the config that the one renders and the other parses, and
-//! the status that the pods report back. No I/O.
+//! What the programs of the project agree on: the config that the operator renders and the pods parse, the status that
+//! the pods report back, the ledger that load is written to and checked by, and ports and paths. No I/O.
 
 pub mod config;
+pub mod ledger;
 pub mod status;
 
 /// Port of the public API and the storefront.
@@ -10,3 +11,5 @@ pub const PUBLIC_PORT: u16 = 8080;
 pub const OPERATIONS_PORT: u16 = 9090;
 /// Port of the internal API, between web, workers and operator; every request carries the shop's token.
 pub const INTERNAL_PORT: u16 = 9091;
+/// Where a pod finds its config.
+pub const CONFIG_PATH: &str = "/etc/cloudshop/shop.toml";
