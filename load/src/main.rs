@@ -122,8 +122,11 @@ async fn started(arguments: RunArguments) -> Result<(), AnyError> {
         }
     };
     let mut line = ProgressLine::new();
-    let report = run(&commands, &options, stop, &mut |progress| line.show(progress)).await?;
+    let report = run(&commands, &options, stop, &mut |progress| line.show(progress)).await;
     line.end();
+    // However it ended, what was attempted is written down.
+    commands.ledger.flush()?;
+    let report = report?;
     written(&report, json.as_deref())
 }
 

@@ -72,6 +72,9 @@ pub enum RunError {
     /// No order could be made before the run.
     #[error("no order could be made before the run: {0}; check that the shop is ready")]
     Prepare(String),
+    /// It was to end before it began.
+    #[error("the run was ended while it prepared; nothing was measured")]
+    StoppedEarly,
     /// The ledger is not whole.
     #[error("the run was stopped")]
     Ledger(#[from] LedgerError),
@@ -171,12 +174,11 @@ pub async fn run(
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Report, RunError> {
     options.checked()?;
-    let products = catalogue::products(&commands.client).await?;
-    if products.is_empty() {
-        return Err(RunError::EmptyCatalogue);
-    }
-    let mut engine = Engine::new(commands.clone(), *options, products);
-    engine.prepare().await?;
+    tokio::pin!(stop);
+    let mut engine = tokio::select! {
+        () = &mut stop => return Err(RunError::StoppedEarly),
+        engine = prepared(commands, options) => engine?,
+    };
 
     let started_at = jiff::Timestamp::now();
     let cpu = cpu_seconds();
@@ -184,7 +186,6 @@ pub async fn run(
     let end = begin + options.duration;
     engine.begin = begin;
     let mut second = tokio::time::interval(Duration::from_secs(1));
-    tokio::pin!(stop);
     let interrupted = loop {
         let next = engine.next_due().map_or(end, |due| (begin + due).min(end));
         tokio::select! {
@@ -207,6 +208,16 @@ pub async fn run(
     engine.finish(if interrupted { HASTY_END } else { commands.client.timeout() + HASTY_END }).await?;
     commands.ledger.flush()?;
     Ok(engine.report(&Measured { started_at, seconds, interrupted, cpu_seconds }))
+}
+
+async fn prepared(commands: &Commands, options: &Options) -> Result<Engine, RunError> {
+    let products = catalogue::products(&commands.client).await?;
+    if products.is_empty() {
+        return Err(RunError::EmptyCatalogue);
+    }
+    let mut engine = Engine::new(commands.clone(), *options, products);
+    engine.prepare().await?;
+    Ok(engine)
 }
 
 struct Measured {
