@@ -1,0 +1,118 @@
+//! What the operator reports about a Shop. No I/O.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::spec::StorageProvider;
+
+/// What the operator last saw of a Shop.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ShopStatus {
+    /// The generation of the spec that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Where shoppers find the shop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Where the shop's data is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<StorageProvider>,
+    /// Whether the shop's store was set up. From then on a store that is found empty is never set up again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_initialised: Option<bool>,
+    /// The state of the shop, one entry a type.
+    #[serde(default)]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// The web pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub web: Option<TierStatus>,
+    /// The worker pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<TierStatus>,
+    /// The order shards and who owns them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"]))]
+    pub shards: Vec<ShardStatus>,
+    /// The queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<QueueStatus>,
+}
+
+/// One aspect of the state of a Shop.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// What it is about.
+    #[serde(rename = "type")]
+    #[schemars(length(max = 64))]
+    pub kind: String,
+    /// Whether it is so.
+    pub status: ConditionStatus,
+    /// Why, in one word.
+    #[schemars(length(max = 64))]
+    pub reason: String,
+    /// Why, and what to do, in words.
+    #[schemars(length(max = 4096))]
+    pub message: String,
+    /// Since when the status is what it is.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub last_transition_time: Timestamp,
+    /// The generation of the spec that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+}
+
+/// Whether a condition holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ConditionStatus {
+    /// It does.
+    True,
+    /// It does not.
+    False,
+    /// Nobody knows.
+    Unknown,
+}
+
+/// The pods of one tier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TierStatus {
+    /// Pods that are ready.
+    pub ready: i32,
+    /// Pods that there should be now.
+    pub desired: i32,
+}
+
+/// One order shard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ShardStatus {
+    /// Number of the shard.
+    #[schemars(extend("format" = "int32"))]
+    pub id: u16,
+    /// The pod that owns it; nothing while nobody does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub owner: Option<String>,
+    /// The epoch of its lease.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "int64"))]
+    pub epoch: Option<u64>,
+    /// The provider that holds it.
+    pub home: StorageProvider,
+}
+
+/// The queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct QueueStatus {
+    /// Messages in it, approximately.
+    #[schemars(extend("format" = "int64"))]
+    pub depth: u64,
+    /// Dead letters in the store.
+    #[schemars(extend("format" = "int64"))]
+    pub dead_letters: u64,
+}

@@ -1,0 +1,80 @@
+//! The config of a shop's pods and the `ConfigMap` that carries it. No I/O.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use sha2::{Digest, Sha256};
+use shop_contract::config::{CatalogueConfig, FORMAT, InternalConfig, OrdersConfig, ShopConfig, ShopIdentity};
+use storage_adapters::config::{self as storage, EmbeddedConfig, StorageConfig};
+
+use super::owned;
+use crate::{
+    constants::{CONFIG_DIRECTORY, CONFIG_FILE, DATA_DIRECTORY, TOKEN_FILE},
+    validate::{Provider, ValidatedShop},
+};
+
+/// A config file and what identifies it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RenderedConfig {
+    /// The file.
+    pub text: String,
+    /// Digest of all in it that takes new pods to change.
+    pub digest: String,
+}
+
+/// The config could not be written as TOML.
+#[derive(Debug, thiserror::Error)]
+#[error("the shop's config cannot be written as TOML: {0}")]
+pub struct RenderError(String);
+
+/// Renders the config of a shop's pods. `initialise` says whether an empty store may be set up.
+///
+/// # Errors
+/// When the config cannot be written as TOML.
+pub fn render_config(shop: &ValidatedShop, initialise: bool) -> Result<RenderedConfig, RenderError> {
+    // The permission to set up a store is withdrawn while the pods that used it serve. It is left out of the digest,
+    // so that this replaces no pod: they read it from the mounted file, which follows the ConfigMap.
+    let stable = render(shop, false)?;
+    let digest = Sha256::digest(stable.as_bytes()).iter().take(8).fold(String::new(), |mut text, byte| {
+        use std::fmt::Write as _;
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    });
+    Ok(RenderedConfig { text: if initialise { render(shop, true)? } else { stable }, digest })
+}
+
+fn render(shop: &ValidatedShop, initialise: bool) -> Result<String, RenderError> {
+    config(shop, initialise).render().map_err(|error| RenderError(error.to_string()))
+}
+
+fn config(shop: &ValidatedShop, initialise: bool) -> ShopConfig {
+    let storage = match shop.storage.provider {
+        Provider::Embedded { .. } => StorageConfig {
+            provider: storage::Provider::Embedded,
+            embedded: Some(EmbeddedConfig { path: DATA_DIRECTORY.into() }),
+        },
+    };
+    ShopConfig {
+        format: FORMAT,
+        shop: ShopIdentity {
+            name: shop.names.shop().to_owned(),
+            namespace: shop.namespace.clone(),
+            uid: shop.uid.clone(),
+            initialise,
+            adopt_existing: shop.storage.adopt_existing,
+        },
+        orders: OrdersConfig { shards: shop.shards },
+        catalogue: CatalogueConfig { sample: shop.sample_catalogue },
+        internal: InternalConfig { token_file: format!("{CONFIG_DIRECTORY}/{TOKEN_FILE}").into() },
+        storage,
+    }
+}
+
+pub(super) fn config_map(shop: &ValidatedShop, config: &RenderedConfig) -> ConfigMap {
+    ConfigMap {
+        metadata: owned(shop, shop.names.config(), None),
+        data: Some(BTreeMap::from([(CONFIG_FILE.to_owned(), config.text.clone())])),
+        ..ConfigMap::default()
+    }
+}

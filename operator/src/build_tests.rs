@@ -1,0 +1,202 @@
+use std::collections::HashSet;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use shop_contract::config::ShopConfig;
+
+use super::*;
+use crate::fixtures::{least, most, settings, validated};
+
+fn children(spec: Value) -> Vec<Child> {
+    let shop = validated(spec);
+    let config = render_config(&shop, true).expect("renders");
+    build(&shop, &config, &settings())
+}
+
+/// Every object as JSON, so that what a test says of one holds for all.
+fn objects(spec: Value) -> Vec<Value> {
+    children(spec).iter().map(|child| serde_json::to_value(child).expect("JSON")).collect()
+}
+
+fn pods(spec: Value) -> Vec<Value> {
+    objects(spec)
+        .into_iter()
+        .filter(|object| object["kind"] == "Deployment")
+        .map(|object| object["spec"]["template"]["spec"].clone())
+        .collect()
+}
+
+#[test]
+fn a_shop_that_says_the_least_consists_of_these_objects() {
+    insta::assert_yaml_snapshot!(objects(least()));
+}
+
+#[test]
+fn a_shop_that_says_everything_consists_of_these_objects() {
+    insta::assert_yaml_snapshot!(objects(most()));
+}
+
+#[test]
+fn nobody_but_the_autoscaler_sets_the_number_of_pods() {
+    for object in objects(most()) {
+        assert!(object["spec"].get("replicas").is_none(), "{object}");
+    }
+}
+
+#[test]
+fn everything_but_the_claim_goes_with_the_shop() {
+    for child in children(most()) {
+        let object = serde_json::to_value(&child).expect("JSON");
+        let owned = object["metadata"].get("ownerReferences").is_some();
+        assert_eq!(
+            owned,
+            child.kind() != ChildKind::PersistentVolumeClaim,
+            "{} {}",
+            child.kind().as_str(),
+            child.name()
+        );
+    }
+}
+
+#[test]
+fn no_two_objects_of_a_kind_have_the_same_name() {
+    let all = children(most());
+    let different: HashSet<_> = all.iter().map(|child| (child.kind(), child.name())).collect();
+    assert_eq!(different.len(), all.len());
+}
+
+#[test]
+fn pods_pass_the_restricted_pod_security_level_and_hold_no_token() {
+    for pod in pods(most()) {
+        assert_eq!(pod["automountServiceAccountToken"], false);
+        let context = &pod["securityContext"];
+        assert_eq!(context["runAsNonRoot"], true);
+        assert_eq!(context["runAsUser"], 65532);
+        assert_eq!(context["seccompProfile"]["type"], "RuntimeDefault");
+        for container in pod["containers"].as_array().expect("containers") {
+            let context = &container["securityContext"];
+            assert_eq!(context["allowPrivilegeEscalation"], false);
+            assert_eq!(context["readOnlyRootFilesystem"], true);
+            assert_eq!(context["capabilities"], json!({ "drop": ["ALL"] }));
+        }
+        for volume in pod["volumes"].as_array().expect("volumes") {
+            let allowed = ["projected", "persistentVolumeClaim", "emptyDir"];
+            assert!(allowed.iter().any(|kind| volume.get(kind).is_some()), "{volume}");
+        }
+    }
+}
+
+#[test]
+fn pods_have_no_cpu_limit_unless_one_is_asked_for() {
+    for pod in pods(least()) {
+        let resources = &pod["containers"][0]["resources"];
+        assert!(resources["limits"].get("cpu").is_none());
+        assert!(resources["limits"].get("memory").is_some());
+        assert!(resources["requests"].get("cpu").is_some());
+    }
+}
+
+#[test]
+fn a_default_request_gives_way_to_a_lower_limit() {
+    let spec = json!({
+        "storage": { "provider": "Embedded" },
+        "worker": { "resources": { "limits": { "memory": "96Mi", "cpu": "50m" } } },
+    });
+    let worker = &pods(spec)[0];
+    let resources = &worker["containers"][0]["resources"];
+    assert_eq!(resources["requests"], json!({ "memory": "96Mi", "cpu": "50m" }));
+}
+
+#[test]
+fn withdrawing_the_permission_to_set_up_the_store_replaces_no_pod() {
+    let shop = validated(least());
+    let (before, after) = (render_config(&shop, true).expect("renders"), render_config(&shop, false).expect("renders"));
+    assert_ne!(before.text, after.text);
+    let deployments = |config: &RenderedConfig| {
+        let mut children = build(&shop, config, &settings());
+        children.retain(|child| child.kind() == ChildKind::Deployment);
+        children
+    };
+    assert_eq!(deployments(&before), deployments(&after));
+}
+
+#[test]
+fn another_config_replaces_the_pods() {
+    let digest = |spec| render_config(&validated(spec), false).expect("renders").digest;
+    let adopting = json!({ "storage": { "provider": "Embedded", "adoptExisting": true } });
+    assert_ne!(digest(least()), digest(adopting));
+}
+
+#[test]
+fn pods_parse_the_config_they_are_given() {
+    for (spec, initialise) in [(least(), true), (most(), false)] {
+        let shop = validated(spec);
+        let config = ShopConfig::parse(&render_config(&shop, initialise).expect("renders").text).expect("parses");
+        assert_eq!(config.shop.uid, shop.uid);
+        assert_eq!(config.shop.initialise, initialise);
+        assert_eq!(config.shop.adopt_existing, shop.storage.adopt_existing);
+        assert_eq!(config.orders.shards, shop.shards);
+        assert_eq!(config.catalogue.sample, shop.sample_catalogue);
+    }
+}
+
+#[test]
+fn the_longest_name_of_a_shop_makes_names_that_fit() {
+    let mut shop = crate::fixtures::shop(most());
+    shop.metadata.name = Some("a".repeat(crate::names::MAX_SHOP_NAME));
+    let shop = crate::validate::validate(&shop).expect("valid");
+    let config = render_config(&shop, true).expect("renders");
+    for child in build(&shop, &config, &settings()) {
+        assert!(child.name().len() <= 63, "{}", child.name());
+    }
+    assert!(format!("{}-0123456789-abcde", shop.names.worker()).len() <= 63, "a pod's host name");
+}
+
+/// Specs with anything in every field: what the API server would refuse, too.
+fn any_spec() -> impl Strategy<Value = Value> {
+    let text = prop_oneof![
+        any::<String>().prop_map(Value::from),
+        Just(Value::Null),
+        Just(json!("1Gi")),
+        Just(json!("x.example"))
+    ];
+    let number = prop_oneof![any::<i64>().prop_map(Value::from), (0_u16..70).prop_map(Value::from), Just(Value::Null)];
+    let resources = (text.clone(), text.clone()).prop_map(|(cpu, memory)| {
+        json!({ "requests": { "cpu": cpu, "memory": memory }, "limits": { "cpu": memory, "memory": cpu } })
+    });
+    let autoscaling = (number.clone(), number.clone(), number.clone()).prop_map(
+        |(low, high, target)| json!({ "minReplicas": low, "maxReplicas": high, "targetCpuUtilization": target }),
+    );
+    (number, text.clone(), text, resources, autoscaling, any::<bool>()).prop_map(
+        |(shards, size, host, resources, autoscaling, whole)| {
+            let mut spec = json!({
+                "storage": { "provider": "Embedded", "embedded": { "volumeClaim": { "size": size } } },
+                "expose": { "ingress": { "host": host } },
+            });
+            if whole {
+                spec["orders"] = json!({ "shards": shards });
+                spec["web"] = json!({ "autoscaling": autoscaling, "resources": resources });
+                spec["worker"] = json!({ "autoscaling": autoscaling, "resources": resources });
+            }
+            spec
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn no_spec_makes_the_operator_panic(spec in any_spec(), name in any::<String>()) {
+        let Ok(spec) = serde_json::from_value(spec) else { return Ok(()) };
+        let mut shop = crate::fixtures::shop(least());
+        shop.spec = spec;
+        if name.len() % 2 == 0 {
+            shop.metadata.name = Some(name);
+        }
+        if let Ok(shop) = crate::validate::validate(&shop) {
+            let config = render_config(&shop, true).expect("renders");
+            prop_assert!(!build(&shop, &config, &settings()).is_empty());
+        }
+    }
+}

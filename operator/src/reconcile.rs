@@ -1,0 +1,269 @@
+//! Brings one Shop to what its spec asks for: fetch, validate, build, apply, prune, observe, status. Does I/O: the
+//! Kubernetes API and the shop's pods.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{ApiResource, DynamicObject, Patch, PatchParams},
+    core::PartialObjectMeta,
+    runtime::controller::Action,
+};
+use rand::RngExt as _;
+use serde_json::json;
+
+use crate::{
+    api::{Shop, ShopStatus},
+    apply::ApplyError,
+    build::{RenderError, build, render_config},
+    conditions::Reason,
+    constants::STATUS_FIELD_MANAGER,
+    context::Context,
+    events::events,
+    metrics::Counter,
+    observe::{ObserveError, observe},
+    prune::{PruneError, prune},
+    status::{self, Outcome, status},
+    token::{Token, TokenError, ensure_token},
+    validate::{ValidatedShop, validate},
+};
+
+/// How long all of a reconciliation may take.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// When to look again at a shop in which something is under way.
+const UNSETTLED: Duration = Duration::from_secs(2);
+/// When to look again at a shop in which something is wrong for long.
+const TROUBLED: Duration = Duration::from_secs(10);
+/// For how long a shop counts as under way, rather than in trouble.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// When to look again at a shop that serves and of which nothing was heard.
+const SETTLED: Duration = Duration::from_secs(60);
+
+/// Why a Shop could not be brought to what its spec asks for.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    /// It took too long.
+    #[error("nothing came of it within {} s", TIMEOUT.as_secs())]
+    Timeout,
+    /// The Shop could not be read.
+    #[error("the Shop could not be read")]
+    Fetch(#[source] Box<kube::Error>),
+    /// The shop could not be changed.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// The shop could not be looked at.
+    #[error(transparent)]
+    Observe(#[from] ObserveError),
+    /// The status could not be written.
+    #[error("the status of the Shop could not be written")]
+    WriteStatus(#[source] Box<kube::Error>),
+}
+
+/// Why a shop could not be changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// The token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The config.
+    #[error(transparent)]
+    Render(#[from] RenderError),
+    /// An object.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// What is no longer wanted.
+    #[error(transparent)]
+    Prune(#[from] PruneError),
+}
+
+/// Reconciles the Shop that `reference` names.
+///
+/// # Errors
+/// The first step that failed; what was seen is in the Shop's status all the same, when that could be written.
+pub async fn reconcile(
+    reference: Arc<PartialObjectMeta<Shop>>,
+    context: Arc<Context>,
+) -> Result<Action, ReconcileError> {
+    let (namespace, name) = (reference.namespace().unwrap_or_default(), reference.name_any());
+    let steps = tokio::time::timeout(TIMEOUT, reconcile_shop(&context, &namespace, &name));
+    let action = steps.await.unwrap_or(Err(ReconcileError::Timeout))?;
+    context.failures.clear(&namespace, &name);
+    context.metrics.count(Counter::Reconciliations("success"));
+    Ok(action)
+}
+
+/// What to do after a failure: try again, later each time.
+pub fn on_error(reference: Arc<PartialObjectMeta<Shop>>, error: &ReconcileError, context: Arc<Context>) -> Action {
+    let (namespace, name) = (reference.namespace().unwrap_or_default(), reference.name_any());
+    context.metrics.count(Counter::Reconciliations("failure"));
+    let wait = context.failures.next_wait(&namespace, &name);
+    tracing::warn!(namespace, name, error = chain(error), retry_seconds = wait.as_secs(), "a Shop is not reconciled");
+    Action::requeue(jittered(wait))
+}
+
+async fn reconcile_shop(context: &Context, namespace: &str, name: &str) -> Result<Action, ReconcileError> {
+    let Some(found) = fetch(context, namespace, name).await? else {
+        context.applier.forget(namespace, name);
+        context.failures.clear(namespace, name);
+        return Ok(Action::await_change());
+    };
+    let (shop, before) = match found.parse() {
+        Ok(parsed) => parsed,
+        Err((error, before)) => {
+            let after = status::invalid(&before, found.generation(), &error, Timestamp::now());
+            report(context, &found, None, &before, after).await?;
+            return Ok(Action::await_change());
+        }
+    };
+    let changed = change(context, &shop, &before).await;
+    let token = changed.as_ref().ok().and_then(Option::as_ref);
+    let seen = observe(&context.client, &context.pods, &shop, token).await?;
+    let after = status(&shop, &before, &seen, &outcome(&shop, &changed), Timestamp::now());
+    let next = next_look(&before, &after);
+    report(context, &found, Some(&shop), &before, after).await?;
+    changed?;
+    Ok(next)
+}
+
+/// A Shop as it is stored.
+struct Found(DynamicObject);
+
+impl Found {
+    /// The Shop and its last status, or what is wrong with it and its last status.
+    fn parse(&self) -> Result<(ValidatedShop, ShopStatus), (String, ShopStatus)> {
+        // A status that cannot be read is as good as none: it is made anew from what is seen.
+        let status = self.0.data.get("status").cloned().unwrap_or_default();
+        let before: ShopStatus = serde_json::from_value(status).unwrap_or_default();
+        let spec = match serde_json::from_value(self.0.data.get("spec").cloned().unwrap_or_default()) {
+            Ok(spec) => spec,
+            Err(error) => return Err((format!("the spec cannot be read: {error}"), before)),
+        };
+        let shop = Shop { metadata: self.0.metadata.clone(), spec, status: None };
+        match validate(&shop) {
+            Ok(shop) => Ok((shop, before)),
+            Err(error) => Err((status::invalid_message(&error), before)),
+        }
+    }
+
+    fn generation(&self) -> Option<i64> {
+        self.0.metadata.generation
+    }
+}
+
+/// Reads the Shop from the API server itself, so that nothing is decided by an old one. None when it is gone or going.
+async fn fetch(context: &Context, namespace: &str, name: &str) -> Result<Option<Found>, ReconcileError> {
+    let found =
+        shops(context, namespace).get_opt(name).await.map_err(|source| ReconcileError::Fetch(Box::new(source)))?;
+    Ok(found.filter(|shop| shop.metadata.deletion_timestamp.is_none()).map(Found))
+}
+
+fn shops(context: &Context, namespace: &str) -> Api<DynamicObject> {
+    Api::namespaced_with(context.client.clone(), namespace, &ApiResource::erase::<Shop>(&()))
+}
+
+/// Changes the cluster to what the Shop asks for, unless it is paused. Returns the token for asking its pods.
+async fn change(context: &Context, shop: &ValidatedShop, before: &ShopStatus) -> Result<Option<Token>, ChangeError> {
+    if shop.paused {
+        return Ok(None);
+    }
+    let token = ensure_token(&context.client, shop).await?;
+    let config = render_config(shop, before.store_initialised != Some(true))?;
+    let children = build(shop, &config, &context.settings);
+    context.applier.apply(shop, &children).await?;
+    prune(&context.client, &context.index, &context.metrics, shop, &children).await?;
+    Ok(Some(token))
+}
+
+fn outcome(shop: &ValidatedShop, changed: &Result<Option<Token>, ChangeError>) -> Outcome {
+    match changed {
+        Ok(_) if shop.paused => Outcome::Paused,
+        Ok(_) => Outcome::Applied,
+        Err(error) => {
+            let reason = match error {
+                ChangeError::Apply(ApplyError::NotOurs { .. }) | ChangeError::Token(TokenError::NotOurs(_)) => {
+                    Reason::NameTaken
+                }
+                ChangeError::Token(_) | ChangeError::Render(_) | ChangeError::Apply(_) | ChangeError::Prune(_) => {
+                    Reason::ApplyFailed
+                }
+            };
+            Outcome::Failed(reason, chain(error))
+        }
+    }
+}
+
+/// When to look again, if nothing is heard of the shop until then.
+fn next_look(before: &ShopStatus, after: &ShopStatus) -> Action {
+    // The next look withdraws the permission to set up a store, which is better done at once.
+    let initialised_now = before.store_initialised != Some(true) && after.store_initialised == Some(true);
+    let wait = if initialised_now {
+        Duration::ZERO
+    } else if !status::unsettled(after) {
+        SETTLED
+    } else if status::changed_within(after, PATIENCE, Timestamp::now()) {
+        UNSETTLED
+    } else {
+        TROUBLED
+    };
+    Action::requeue(jittered(wait))
+}
+
+/// Writes the status when it differs, and tells by events what changed.
+async fn report(
+    context: &Context,
+    found: &Found,
+    shop: Option<&ValidatedShop>,
+    before: &ShopStatus,
+    after: ShopStatus,
+) -> Result<(), ReconcileError> {
+    if *before == after {
+        return Ok(());
+    }
+    let events = events(shop, before, &after);
+    let name = found.0.name_any();
+    let patch = json!({
+        "apiVersion": Shop::api_version(&()),
+        "kind": Shop::kind(&()),
+        // With the UID it is never the status of a later Shop of this name.
+        "metadata": { "name": name, "uid": found.0.metadata.uid },
+        "status": after,
+    });
+    shops(context, &found.0.namespace().unwrap_or_default())
+        .patch_status(&name, &PatchParams::apply(STATUS_FIELD_MANAGER).force(), &Patch::Apply(&patch))
+        .await
+        .map_err(|source| ReconcileError::WriteStatus(Box::new(source)))?;
+    context.metrics.count(Counter::StatusWrites);
+    let reference = found.0.object_ref(&ApiResource::erase::<Shop>(&()));
+    for event in events {
+        // An event is for people; the status says the same, so a lost one is only logged.
+        if let Err(error) = context.recorder.publish(&event, &reference).await {
+            tracing::warn!(name, error = chain(&error), "an event could not be published");
+        }
+    }
+    Ok(())
+}
+
+/// An error with its causes, on one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = match error.downcast_ref::<kube::Error>() {
+            // The API server's own words, without the status object around them.
+            Some(kube::Error::Api(status)) => status.message.clone(),
+            _ => error.to_string(),
+        };
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// Up to a tenth longer, so that shops do not all ask at the same moment.
+fn jittered(wait: Duration) -> Duration {
+    wait.mul_f64(1.0 + rand::rng().random_range(0.0..0.1))
+}

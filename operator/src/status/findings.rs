@@ -1,0 +1,135 @@
+//! What keeps a shop from serving, most telling first. No I/O.
+
+use shop_contract::status::WaitingReason;
+
+use super::Outcome;
+use crate::{
+    api::ShopStatus,
+    conditions::Reason,
+    observation::{Observation, Report, Trouble},
+    validate::ValidatedShop,
+};
+
+/// One thing that keeps a shop from serving.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Finding {
+    /// In one word.
+    pub(super) reason: Reason,
+    /// In words, and what to do.
+    pub(super) message: String,
+    /// Whether it needs somebody, rather than a moment.
+    pub(super) degrades: bool,
+}
+
+/// Everything found, most telling first: what was refused, what pods say themselves, what Kubernetes says of them.
+pub(super) fn findings(
+    shop: &ValidatedShop,
+    previous: &ShopStatus,
+    seen: &Observation,
+    outcome: &Outcome,
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Outcome::Failed(reason, message) = outcome {
+        findings.push(Finding { reason: *reason, message: message.clone(), degrades: true });
+    }
+    findings.extend(waiting(seen));
+    let unbound = !seen.claim_bound;
+    for pod in seen.pods.iter().filter(|pod| !pod.terminating) {
+        let Some((trouble, message)) = &pod.trouble else { continue };
+        let finding = match trouble {
+            Trouble::Unschedulable if unbound => Finding {
+                reason: Reason::VolumePending,
+                message: format!("the claim {} has no volume yet: {message}", shop.names.data()),
+                degrades: true,
+            },
+            Trouble::Unschedulable => Finding {
+                reason: Reason::PodUnschedulable,
+                message: format!(
+                    "no node takes the pod {}, which must run where the volume {} is: {message}",
+                    pod.name,
+                    shop.names.data()
+                ),
+                degrades: true,
+            },
+            Trouble::Image => Finding {
+                reason: Reason::ImageUnavailable,
+                message: format!("the pod {} waits for its image {message}", pod.name),
+                degrades: true,
+            },
+            Trouble::Crashing => Finding {
+                reason: Reason::PodCrashing,
+                message: format!("the pod {} does not stay up: {message}; `kubectl logs` shows why", pod.name),
+                degrades: true,
+            },
+        };
+        findings.push(finding);
+    }
+    for (component, deployment) in [("web", &seen.web), ("worker", &seen.worker)] {
+        if let Some(stuck) = deployment.as_ref().and_then(|deployment| deployment.stuck.as_ref()) {
+            let message = format!("the {component} pods do not come up: {stuck}");
+            findings.push(Finding { reason: Reason::RolloutStuck, message, degrades: true });
+        }
+    }
+    findings.extend(unreachable(previous, seen));
+    findings
+}
+
+/// What pods that are not ready say they wait for.
+fn waiting(seen: &Observation) -> Vec<Finding> {
+    let mut waiting: Vec<_> = seen
+        .pods
+        .iter()
+        .filter(|pod| !pod.ready && !pod.terminating)
+        .filter_map(|pod| match &pod.report {
+            Report::Told(report) => Some(report.waiting.iter().map(move |waiting| (pod, waiting))),
+            Report::NotAsked | Report::Failed(_) => None,
+        })
+        .flatten()
+        .filter_map(|(pod, waiting)| {
+            let (rank, degrades) = weight(waiting.reason)?;
+            let message = format!("the pod {} waits: {}", pod.name, waiting.message);
+            Some((rank, Finding { reason: Reason::Waiting(waiting.reason), message, degrades }))
+        })
+        .collect();
+    waiting.sort_by_key(|(rank, _)| *rank);
+    waiting.into_iter().map(|(_, finding)| finding).collect()
+}
+
+/// How telling a reason is, 0 first, and whether it needs somebody; nothing for what passes by itself.
+fn weight(reason: WaitingReason) -> Option<(u8, bool)> {
+    match reason {
+        WaitingReason::StoreBelongsToAnother => Some((0, true)),
+        WaitingReason::StoreEmpty => Some((1, true)),
+        WaitingReason::StoreFormatNewer => Some((2, true)),
+        WaitingReason::StoreUnavailable => Some((3, true)),
+        WaitingReason::CatalogueMissing => Some((4, false)),
+        WaitingReason::ShardsUnowned => Some((5, false)),
+        WaitingReason::Starting | WaitingReason::ShuttingDown => None,
+    }
+}
+
+/// Pods that serve but cannot be asked: as long as nobody told the operator that the store is set up, it must leave them
+/// the permission to do so.
+fn unreachable(previous: &ShopStatus, seen: &Observation) -> Option<Finding> {
+    if previous.store_initialised == Some(true) {
+        return None;
+    }
+    let mut asked = seen.pods.iter().filter(|pod| pod.ready && !matches!(pod.report, Report::NotAsked)).peekable();
+    asked.peek()?;
+    let failures: Vec<_> = asked
+        .map(|pod| match &pod.report {
+            Report::Failed(error) => Some((pod, error)),
+            Report::NotAsked | Report::Told(_) => None,
+        })
+        .collect::<Option<_>>()?;
+    let (pod, error) = failures.first()?;
+    Some(Finding {
+        reason: Reason::PodsUnreachable,
+        message: format!(
+            "the operator cannot ask the pod {} how it fares ({error}); let it reach the pods' port {}",
+            pod.name,
+            shop_contract::INTERNAL_PORT
+        ),
+        degrades: true,
+    })
+}
