@@ -33,7 +33,7 @@ pub async fn install_operator(tag: &str) {
     let (registry, tag) = (format!("image.repository={registry}"), format!("image.tag={tag}"));
     let arguments = [
         &["upgrade", RELEASE, CHART, "--install", "--namespace", OPERATOR_NAMESPACE, "--create-namespace"][..],
-        &["--set", &registry, "--set", &tag, "--wait", "--timeout", "120s"],
+        &["--set", &registry, "--set", &tag, "--set", "shop.scaleDownSeconds=15", "--wait", "--timeout", "120s"],
     ];
     helm(&arguments.concat()).await;
 }

@@ -1,5 +1,10 @@
 //! Shops on a real cluster. Run by `dev/end-to-end.sh`, which `make test` calls; each test has a namespace of its own.
-#![expect(clippy::expect_used, clippy::print_stdout, reason = "a test fails by panicking and prints what it measured")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking and prints what it measured"
+)]
 
 mod browser;
 mod catalogue;
