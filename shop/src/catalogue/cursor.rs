@@ -130,9 +130,6 @@ impl Cursor {
         let text = String::from_utf8(bytes).map_err(|_| BadCursor)?;
         let mut fields = text.splitn(8, '\n');
         let mut field = || fields.next().ok_or(BadCursor);
-        fn number<T: FromStr>(text: &str) -> Result<T, BadCursor> {
-            text.parse().map_err(|_| BadCursor)
-        }
         let (kind, rank) = (field()?, number(field()?)?);
         let of = if kind == "search" { Of::Search { rank } } else { Of::List(number(kind)?) };
         Ok(Self {
@@ -164,6 +161,10 @@ impl Cursor {
         let id = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
         id(from)..id(above)
     }
+}
+
+fn number<T: FromStr>(text: &str) -> Result<T, BadCursor> {
+    text.parse().map_err(|_| BadCursor)
 }
 
 #[cfg(test)]

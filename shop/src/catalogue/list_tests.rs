@@ -6,7 +6,9 @@ use crate::{
 
 fn snapshot(products: &[Product], digest: u8) -> Snapshot {
     let mut builder = SnapshotBuilder::default();
-    products.iter().for_each(|product| builder.push(product).expect("room"));
+    for product in products {
+        builder.push(product).expect("room");
+    }
     builder.finish(digest.into(), [digest; 32]).expect("a catalogue")
 }
 

@@ -1,16 +1,20 @@
 //! Products: import, the sample, the stored catalogue, and search in memory. No I/O here; `store`, `poller` and `command` do some.
 
 mod builder;
+mod command;
 mod cursor;
 mod fold;
 pub mod import;
 mod list;
 mod page;
+mod poller;
 mod sample;
 mod sample_words;
 mod search;
 mod sets;
 mod snapshot;
+mod store;
+mod version;
 mod words;
 
 /// Most products of a catalogue.
@@ -21,9 +25,13 @@ pub const MAX_CATEGORIES: usize = 1_000;
 
 pub use self::{
     builder::{BuildError, SnapshotBuilder},
+    command::{ImportArgs, ImportError, ImportSummary, SampleArgs, SampleCommandError, import_command, sample_command},
     cursor::{BadCursor, InvalidSort, Sort},
     page::{InvalidLimit, Limit, ListQuery, MAX_FACETS, Page, SearchQuery},
+    poller::{CatalogueHandle, CataloguePublisher, catalogue, run_poller},
     sample::{SAMPLE_PRODUCTS, SAMPLE_SEED, SampleError, sample},
     search::{MAX_QUERY_CHARACTERS, MAX_TERMS},
     snapshot::{ProductView, Snapshot},
+    store::{Published, StoreError, publish, seed_sample_if_absent},
+    version::FormatError,
 };

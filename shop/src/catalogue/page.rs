@@ -83,6 +83,7 @@ pub struct Page<'snapshot> {
 
 impl<'snapshot> Page<'snapshot> {
     /// The products in their order.
+    #[must_use]
     pub fn items(&self) -> impl ExactSizeIterator<Item = ProductView<'snapshot>> {
         self.ids.iter().map(|&id| self.snapshot.view(id))
     }
@@ -101,6 +102,7 @@ impl<'snapshot> Page<'snapshot> {
 
     /// Categories and how many products of each there are when no category is asked for, most first, at most [`MAX_FACETS`]: a shopper in one
     /// category sees what the others hold.
+    #[must_use]
     pub fn facets(&self) -> impl ExactSizeIterator<Item = (&'snapshot str, u32)> {
         self.facets.iter().map(|&(category, count)| (&*self.snapshot.categories[category as usize].value, count))
     }

@@ -15,7 +15,9 @@ use crate::{
 
 fn snapshot(products: &[Product]) -> Snapshot {
     let mut builder = SnapshotBuilder::default();
-    products.iter().for_each(|product| builder.push(product).expect("room"));
+    for product in products {
+        builder.push(product).expect("room");
+    }
     builder.finish(1, [7; 32]).expect("a catalogue")
 }
 

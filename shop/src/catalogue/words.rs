@@ -109,7 +109,7 @@ impl Words {
         }
         // The last one missing: the word is longer by any one character.
         self.for_each_next_text(sharing, term, |with_next, within| {
-            found.whole.extend(self.whole(&within, with_next.len()))
+            found.whole.extend(self.whole(&within, with_next.len()));
         });
         found.whole.sort_unstable();
         found.whole.dedup();

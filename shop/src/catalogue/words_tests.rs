@@ -7,7 +7,9 @@ use super::*;
 fn words(texts: impl IntoIterator<Item = String>) -> (Words, Vec<String>) {
     let sorted: Vec<String> = texts.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
     let mut words = Words::default();
-    sorted.iter().for_each(|word| words.push(word));
+    for word in &sorted {
+        words.push(word);
+    }
     (words, sorted)
 }
 

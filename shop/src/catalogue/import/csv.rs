@@ -3,7 +3,7 @@
 use ::csv::{ByteRecord, ReaderBuilder};
 
 use super::{
-    Columns, Problem,
+    Columns, Problem, line_breaks,
     rows::{Field, More, Row, Rows},
 };
 
@@ -121,7 +121,7 @@ impl Lines<'_> {
         let record = (start + blank).min(self.input.len());
         // A carriage return alone ends a record too, but no editor counts it as a line.
         let passed = self.input.get(self.at..record).unwrap_or_default();
-        self.line += passed.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        self.line += line_breaks(passed);
         self.at = record;
         self.line
     }

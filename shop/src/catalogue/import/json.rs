@@ -9,7 +9,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::{
-    Columns, Problem,
+    Columns, Problem, line_breaks,
     rows::{Field, More, Row, Rows},
 };
 use crate::catalogue::MAX_PRODUCTS;
@@ -19,7 +19,7 @@ pub(super) fn read(input: &[u8], columns: &Columns, rows: &mut Rows<'_, impl FnM
     let text = match std::str::from_utf8(input) {
         Ok(text) => text,
         Err(error) => {
-            let line = line_after(1, &input[..error.valid_up_to()]);
+            let line = 1 + line_breaks(&input[..error.valid_up_to()]);
             return rows.fault(Some(line), None, Problem::NotUtf8);
         }
     };
@@ -43,16 +43,12 @@ fn array(text: &str, columns: &Columns, rows: &mut Rows<'_, impl FnMut(u64)>) {
     for element in elements {
         // The element is borrowed from the text, so its address tells where it is.
         let start = (element.get().as_ptr().addr()).saturating_sub(text.as_ptr().addr());
-        line = line_after(line, text.as_bytes().get(at..start).unwrap_or_default());
+        line += line_breaks(text.as_bytes().get(at..start).unwrap_or_default());
         at = start;
         if push(line, element.get(), columns, rows) == More::Useless {
             return;
         }
     }
-}
-
-fn line_after(line: u64, passed: &[u8]) -> u64 {
-    line + passed.iter().filter(|&&byte| byte == b'\n').count() as u64
 }
 
 fn push(line: u64, text: &str, columns: &Columns, rows: &mut Rows<'_, impl FnMut(u64)>) -> More {

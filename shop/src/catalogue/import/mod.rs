@@ -113,5 +113,9 @@ fn without_mark(input: &[u8]) -> &[u8] {
     input.strip_prefix("\u{feff}".as_bytes()).unwrap_or(input)
 }
 
+fn line_breaks(bytes: &[u8]) -> u64 {
+    bytes.split(|&byte| byte == b'\n').skip(1).count() as u64
+}
+
 #[cfg(test)]
 mod tests;

@@ -45,9 +45,11 @@ pub(super) fn parse(text: &str, digits: u32) -> Result<i64, PriceFault> {
         return Err(classify(text)(shown()));
     }
     let fraction = fraction.unwrap_or_default();
-    let missing = (digits as usize)
-        .checked_sub(fraction.len())
-        .ok_or_else(|| PriceFault::TooFine { text: shown(), found: fraction.len(), digits })?;
+    let missing = (digits as usize).checked_sub(fraction.len()).ok_or_else(|| PriceFault::TooFine {
+        text: shown(),
+        found: fraction.len(),
+        digits,
+    })?;
     whole
         .bytes()
         .chain(fraction.bytes())

@@ -63,7 +63,9 @@ pub enum Problem {
     #[error("the JSON cannot be read: {0}")]
     Json(String),
     /// JSON that is no object.
-    #[error("a product must be an object, such as {{\"sku\": \"A-1\", \"name\": \"Mug\", \"price\": \"4.50\", \"category\": \"Kitchen\"}}")]
+    #[error(
+        "a product must be an object, such as {{\"sku\": \"A-1\", \"name\": \"Mug\", \"price\": \"4.50\", \"category\": \"Kitchen\"}}"
+    )]
     NotAnObject,
     /// An object lacks a member.
     #[error("it is missing")]

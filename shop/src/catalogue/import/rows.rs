@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::{HashMap, HashSet, hash_map::Entry},
+    collections::{HashMap, HashSet},
     str::FromStr,
 };
 
@@ -49,7 +49,7 @@ pub(super) struct Rows<'options, Progress> {
     seen: HashMap<Sku, Seen>,
     categories: HashSet<Category>,
     report: ImportReport,
-    rows: u64,
+    count: u64,
     progress: Progress,
 }
 
@@ -69,7 +69,7 @@ impl<'options, Progress: FnMut(u64)> Rows<'options, Progress> {
             seen: HashMap::new(),
             categories: HashSet::new(),
             report: ImportReport::default(),
-            rows: 0,
+            count: 0,
             progress,
         })
     }
@@ -80,7 +80,7 @@ impl<'options, Progress: FnMut(u64)> Rows<'options, Progress> {
 
     /// Takes a row.
     pub(super) fn push(&mut self, line: u64, row: Row<'_>) -> More {
-        if !self.count() {
+        if !self.has_room() {
             return More::Useless;
         }
         let options = self.options;
@@ -114,46 +114,44 @@ impl<'options, Progress: FnMut(u64)> Rows<'options, Progress> {
 
     /// Counts a row that holds no product.
     pub(super) fn skip(&mut self, line: u64, problem: Problem) -> More {
-        if !self.count() {
+        if !self.has_room() {
             return More::Useless;
         }
         self.fault(Some(line), None, problem);
         More::Wanted
     }
 
-    fn count(&mut self) -> bool {
-        if self.rows >= MAX_PRODUCTS as u64 {
+    fn has_room(&mut self) -> bool {
+        if self.count >= MAX_PRODUCTS as u64 {
             self.fault(None, None, Problem::TooManyProducts);
             return false;
         }
-        self.rows += 1;
-        if self.rows.is_multiple_of(PROGRESS_ROWS) {
-            (self.progress)(self.rows);
+        self.count += 1;
+        if self.count.is_multiple_of(PROGRESS_ROWS) {
+            (self.progress)(self.count);
         }
         true
     }
 
     fn keep(&mut self, line: u64, sku: Sku, product: Option<Product>) {
-        match self.seen.entry(sku) {
-            Entry::Vacant(entry) => {
-                entry.insert(Seen { line, place: product.as_ref().map(|_| self.products.len()) });
-                self.products.extend(product);
+        let Some(seen) = self.seen.get_mut(&sku) else {
+            self.seen.insert(sku, Seen { line, place: product.as_ref().map(|_| self.products.len()) });
+            self.products.extend(product);
+            return;
+        };
+        match self.options.on_duplicate {
+            OnDuplicate::Refuse => {
+                let problem = Problem::Duplicate { sku: sku.to_string(), first: seen.line };
+                self.fault(Some(line), Some(&self.options.columns.sku), problem);
             }
-            Entry::Occupied(mut entry) => match self.options.on_duplicate {
-                OnDuplicate::Refuse => {
-                    let problem = Problem::Duplicate { sku: entry.key().to_string(), first: entry.get().line };
-                    self.report.add(Some(line), Some(&self.options.columns.sku), problem);
+            OnDuplicate::First => self.duplicates += 1,
+            OnDuplicate::Last => {
+                self.duplicates += 1;
+                seen.line = line;
+                if let (Some(place), Some(product)) = (seen.place, product) {
+                    self.products[place] = product;
                 }
-                OnDuplicate::First => self.duplicates += 1,
-                OnDuplicate::Last => {
-                    self.duplicates += 1;
-                    let seen = entry.get_mut();
-                    seen.line = line;
-                    if let (Some(place), Some(product)) = (seen.place, product) {
-                        self.products[place] = product;
-                    }
-                }
-            },
+            }
         }
     }
 

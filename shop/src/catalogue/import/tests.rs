@@ -6,12 +6,7 @@ use super::*;
 use crate::catalogue::{MAX_CATEGORIES, sample};
 
 fn options(format: Format) -> ImportOptions {
-    ImportOptions {
-        format,
-        columns: Columns::default(),
-        currency: Currency::EUR,
-        on_duplicate: OnDuplicate::Refuse,
-    }
+    ImportOptions { format, columns: Columns::default(), currency: Currency::EUR, on_duplicate: OnDuplicate::Refuse }
 }
 
 fn csv(text: &str) -> Result<Imported, ImportReport> {
@@ -44,12 +39,8 @@ fn csv_as_spreadsheets_write_it_is_read() {
 
 #[test]
 fn columns_may_have_other_names_and_places() {
-    let columns = Columns {
-        sku: "Artikel".into(),
-        name: "Bezeichnung".into(),
-        price: "Preis".into(),
-        category: "Gruppe".into(),
-    };
+    let columns =
+        Columns { sku: "Artikel".into(), name: "Bezeichnung".into(), price: "Preis".into(), category: "Gruppe".into() };
     let options = ImportOptions { columns, currency: "JPY".parse().expect("a currency"), ..options(Format::Csv) };
     let imported = import(b"Gruppe,PREIS,Artikel,Bezeichnung\nA,500,x,y\n", &options, |_| {}).expect("products");
     assert_eq!(imported.products[0].price.amount, 500);
@@ -179,12 +170,17 @@ fn too_many_categories_hint_at_the_wrong_column() {
 #[test]
 fn a_currency_without_known_digits_is_refused() {
     let options = ImportOptions { currency: "EUS".parse().expect("three letters"), ..options(Format::Csv) };
-    assert!(faults(import(b"sku,name,price,category\na,b,1,c\n", &options, |_| {}))[0].starts_with("EUS is not in ISO 4217"));
+    assert!(
+        faults(import(b"sku,name,price,category\na,b,1,c\n", &options, |_| {}))[0]
+            .starts_with("EUS is not in ISO 4217")
+    );
 }
 
 #[test]
 fn the_format_shows_in_the_first_character() {
-    for (text, format) in [("\u{feff} [", Format::Json), ("\n{", Format::Json), ("sku,name", Format::Csv), ("", Format::Csv)] {
+    for (text, format) in
+        [("\u{feff} [", Format::Json), ("\n{", Format::Json), ("sku,name", Format::Csv), ("", Format::Csv)]
+    {
         assert_eq!(Format::of(text.as_bytes()), format, "{text}");
     }
 }
