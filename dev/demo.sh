@@ -12,11 +12,13 @@ check_target
 [[ $CLUSTER != context || -n ${REGISTRY:-} ]] ||
     fail "a cluster of yours pulls its images: add REGISTRY=host/path, to which you can push and from which it can pull"
 
-# Sets URL to where this machine reaches the shop: its Service on the local cluster, else a tunnel for the time being.
+# Sets URL to where this machine reaches the shop: its port on the local node, else a tunnel for the time being.
 reach_shop() {
-    local port
+    local node port
     if [[ $CLUSTER == local ]]; then
-        URL=http://$(kubectl get service "$SHOP" --namespace "$DEMO_NAMESPACE" --output 'jsonpath={.spec.clusterIP}')
+        node=$(kubectl get nodes --output 'jsonpath={.items[0].status.addresses[?(@.type=="InternalIP")].address}')
+        port=$(kubectl get service "$SHOP" --namespace "$DEMO_NAMESPACE" --output 'jsonpath={.spec.ports[0].nodePort}')
+        URL=http://$node:$port
         return
     fi
     coproc TUNNEL { exec kubectl port-forward --namespace "$DEMO_NAMESPACE" "service/$SHOP" :80 2>&1; }

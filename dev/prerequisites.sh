@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Installs the system packages that the local cluster and the tests need and that are missing; says beforehand which.
+# With arguments, PROGRAM=PACKAGE each, it is those that are needed.
 set -euo pipefail
 # shellcheck source=dev/lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
@@ -7,11 +8,12 @@ set -euo pipefail
 # Each program or file that is needed, and the Debian package that brings it.
 NEEDED=(
     containerd=containerd ctr=containerd runc=runc /usr/lib/cni/ptp=containernetworking-plugins
-    nft=nftables ip=iproute2 conntrack=conntrack buildah=buildah
+    nft=nftables ip=iproute2 buildah=buildah
     mkfs.ext4=e2fsprogs unshare=util-linux setpriv=util-linux mount=mount
     gcc=gcc /usr/include/stdlib.h=libc6-dev make=make openssl=openssl curl=curl jq=jq shellcheck=shellcheck
-    chromium=chromium npm=npm /bin/busybox=busybox-static
+    chromium=chromium npm=npm
 )
+((!$#)) || NEEDED=("$@")
 
 missing=()
 for entry in "${NEEDED[@]}"; do
