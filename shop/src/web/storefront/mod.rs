@@ -210,7 +210,7 @@ fn count(products: usize) -> String {
     match products {
         0 => "Nothing found".to_owned(),
         1 => "1 product".to_owned(),
-        more => format!("{more} products"),
+        more => format!("{} products", money::grouped(more as u64)),
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) fn display(money: Money) -> String {
 }
 
 /// A number with a comma between each three digits.
-fn grouped(number: u64) -> String {
+pub(super) fn grouped(number: u64) -> String {
     let plain = number.to_string();
     let mut text = String::with_capacity(plain.len() + plain.len() / 3);
     for (place, digit) in plain.chars().enumerate() {

@@ -223,9 +223,11 @@ impl OrderPage {
                 "Thank you! Your order is safely with us. We are checking it now, which takes a few seconds."
                     .to_owned(),
             ),
-            Status::Confirmed => {
-                ("Your order is confirmed", "good", format!("Thank you! We have taken your order on, on {placed}."))
-            }
+            Status::Confirmed => (
+                "Your order is confirmed",
+                "good",
+                format!("Thank you! We confirmed it on {placed} and are getting it ready."),
+            ),
             Status::Fulfilled => ("Your order was delivered", "good", "Thank you for shopping with us.".to_owned()),
             Status::Cancelled => (
                 "This order was cancelled",

@@ -64,9 +64,16 @@ const CUSHION: Silhouette = &[
 const TOWEL: Silhouette =
     &[(Shade, "M14 22h72v6H14z"), (Body, "M24 26h52v56H24z"), (Light, "M24 62h52v4H24zM24 70h52v4H24z")];
 const PLANT: Silhouette = &[
-    (Shade, "M47 30h6v28h-6zM50 34c2-14 12-20 24-18 0 14-10 22-24 18zM50 46c-2-12-11-17-22-15 1 12 10 18 22 15z"),
+    (Shade, "M47 30h6v28h-6z"),
+    (Shade, "M50 36c2-14 12-20 24-18 0 14-10 22-24 18z"),
+    (Shade, "M50 48c-2-12-11-17-22-15 1 12 10 18 22 15z"),
     (Body, "M28 56h44l-6 30H34z"),
     (Light, "M28 56h44l-1.500 7h-41z"),
+];
+const CABLE: Silhouette = &[
+    (Shade, "M47 54h6v14c0 14 22 14 22 0V40h6v28c0 22-34 22-34 0z"),
+    (Body, "M36 28h28v20a8 8 0 0 1-8 8H44a8 8 0 0 1-8-8z"),
+    (Light, "M42 12h5v16h-5zM53 12h5v16h-5z"),
 ];
 const TOOL: Silhouette = &[
     (Shade, "M46 12h8v44h-8z"),
@@ -96,8 +103,8 @@ const SPEAKER: Silhouette = &[
     (Light, "M50 54a7 7 0 1 1-.1 0z"),
 ];
 const DEVICE: Silhouette = &[
-    (Shade, "M47 68h6v20h-6z"),
     (Body, "M26 26h48a6 6 0 0 1 6 6v32a6 6 0 0 1-6 6H26a6 6 0 0 1-6-6V32a6 6 0 0 1 6-6z"),
+    (Shade, "M20 62h60v8a6 6 0 0 1-6 6H26a6 6 0 0 1-6-6z"),
     (Light, "M28 34h10v8H28zM45 34h10v8H45zM62 34h10v8H62zM28 48h10v8H28zM45 48h27v8H45z"),
 ];
 const BOOK: Silhouette = &[
@@ -226,6 +233,11 @@ const THINGS: &[(&str, Silhouette)] = &[
     ("radio", SPEAKER),
     ("clock", SPEAKER),
     ("webcam", SPEAKER),
+    ("microphone", SPEAKER),
+    ("cable", CABLE),
+    ("charger", CABLE),
+    ("adapter", CABLE),
+    ("rope", CABLE),
     ("notebook", BOOK),
     ("book", BOOK),
     ("sketchbook", BOOK),
