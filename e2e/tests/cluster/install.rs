@@ -14,7 +14,10 @@ use serde_json::{Value, json};
 #[ignore = "needs a cluster: make test"]
 async fn chart_and_manifest_create_the_same_objects() {
     in_namespace(Share::Together, "same", async |_| {
-        let rendered = helm(&["template", RELEASE, CHART, "--namespace", OPERATOR_NAMESPACE]).await;
+        let version: Value = serde_json::from_str(&kubectl(&["version", "--output", "json"]).await).expect("JSON");
+        let version = version["serverVersion"]["gitVersion"].as_str().expect("the server's version");
+        let rendered =
+            helm(&["template", RELEASE, CHART, "--namespace", OPERATOR_NAMESPACE, "--kube-version", version]).await;
         let chart = objects(&rendered).await;
         let mut manifest = objects(&std::fs::read_to_string(MANIFEST).expect("the manifest")).await;
         let namespace = manifest.remove(&format!("Namespace//{OPERATOR_NAMESPACE}"));
