@@ -33,6 +33,13 @@ impl OrderId {
         Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
     }
 
+    /// The id of these bytes; `None` when they are no UUID of version 8.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Option<Self> {
+        let id = Uuid::from_bytes(bytes);
+        (id.get_version_num() == 8).then_some(Self(id))
+    }
+
     /// The sixteen bytes of the id.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 16] {

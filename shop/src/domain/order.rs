@@ -80,12 +80,61 @@ pub struct Order {
 }
 
 /// What is kept of a command for as long as its order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommandRecord {
     /// Tells a replay from another request with the same key.
     pub fingerprint: Fingerprint,
+    /// What was asked, so that a check can tell what the order must look like.
+    pub asked: Asked,
     /// What came of it.
     pub outcome: Outcome,
+}
+
+/// A command without what web stamps on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Asked {
+    /// See [`Command::Create`].
+    Create,
+    /// See [`Command::AddItem`].
+    AddItem {
+        /// The product.
+        sku: Sku,
+        /// How many more.
+        quantity: Quantity,
+    },
+    /// See [`Command::SetQuantity`].
+    SetQuantity {
+        /// The product.
+        sku: Sku,
+        /// How many.
+        quantity: Quantity,
+    },
+    /// See [`Command::RemoveItem`].
+    RemoveItem {
+        /// The product.
+        sku: Sku,
+    },
+    /// See [`Command::Submit`].
+    Submit,
+    /// See [`Command::Cancel`].
+    Cancel,
+    /// See [`Command::Confirm`].
+    Confirm,
+}
+
+impl From<&Command> for Asked {
+    fn from(command: &Command) -> Self {
+        match command {
+            Command::Create { .. } => Self::Create,
+            Command::AddItem { sku, quantity, .. } => Self::AddItem { sku: sku.clone(), quantity: *quantity },
+            Command::SetQuantity { sku, quantity } => Self::SetQuantity { sku: sku.clone(), quantity: *quantity },
+            Command::RemoveItem { sku } => Self::RemoveItem { sku: sku.clone() },
+            Command::Submit => Self::Submit,
+            Command::Cancel { .. } => Self::Cancel,
+            Command::Confirm => Self::Confirm,
+        }
+    }
 }
 
 /// What came of a command.
@@ -136,9 +185,10 @@ pub fn apply(
     now: Timestamp,
 ) -> Decision {
     let fingerprint = request.fingerprint(id);
-    if let Some(record) = seen {
-        return if record.fingerprint == fingerprint {
-            Decision::Replay(record.outcome)
+    let record = |outcome| CommandRecord { fingerprint, asked: Asked::from(&request.command), outcome };
+    if let Some(seen) = seen {
+        return if seen.fingerprint == fingerprint {
+            Decision::Replay(seen.outcome)
         } else {
             Decision::Reject(Refusal::KeyReused)
         };
@@ -147,7 +197,7 @@ pub fn apply(
         return match request.command {
             Command::Create { currency } if request.expected_version.is_none() => {
                 let order = Order::new(id, currency, now);
-                let record = CommandRecord { fingerprint, outcome: Outcome::Applied { version: order.version } };
+                let record = record(Outcome::Applied { version: order.version });
                 Decision::Apply { order, record }
             }
             _ => Decision::Reject(Refusal::OrderNotFound),
@@ -163,16 +213,15 @@ pub fn apply(
         Ok(()) => {
             next.version += 1;
             next.updated_at = now.max(order.updated_at);
-            let record = CommandRecord { fingerprint, outcome: Outcome::Applied { version: next.version } };
+            let record = record(Outcome::Applied { version: next.version });
             Decision::Apply { order: next, record }
         }
         // A full order is refused the same way for ever (nothing opens or fills it again), so no record is needed and
         // repeating a refused submit cannot make it grow.
         Err(refusal) if full => Decision::Reject(refusal),
         Err(refusal) => {
-            let record = CommandRecord { fingerprint, outcome: Outcome::Refused(refusal) };
             let order = Order { commands: next.commands, ..order.clone() };
-            Decision::Refuse { order, record, refusal }
+            Decision::Refuse { order, record: record(Outcome::Refused(refusal)), refusal }
         }
     }
 }

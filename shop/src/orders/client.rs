@@ -1,19 +1,134 @@
-//! Web's way to the order service: finds the owner of an order's shard and asks it. Does I/O.
+//! Web's way to the order service: finds the owner of an order's shard, asks it, and asks again within the deadline. Does I/O.
 
-use crate::domain::{IdempotencyKey, OrderId, Request};
+use std::{
+    fmt,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::StreamExt;
+use serde::Serialize;
+use storage_adapters::BlobStore;
+use tokio::{
+    sync::{Mutex, Semaphore},
+    time::Instant,
+};
+
+use crate::domain::{IdempotencyKey, OrderId, Request, shard_of};
 
 use super::{
     answer::{Answer, OrderError},
+    lease::Leases,
+    protocol::{COMMANDS_PATH, CommandMessage, FORMAT, MAX_ANSWER_BYTES, READS_PATH, ReadMessage, Reply},
     records::ShopRecords,
+    registry::Registry,
+    token::InternalToken,
 };
 
+/// From acceptance to the answer, whatever it is: a shorter cut than this ends in success.
+const DEADLINE: Duration = Duration::from_secs(1);
+
+/// What is kept of the deadline for telling the customer.
+const MARGIN: Duration = Duration::from_millis(20);
+
+/// Longest that connecting to an owner may take; one in the same cluster is there at once or not at all.
+const CONNECT: Duration = Duration::from_millis(300);
+
+/// How long to wait before the owner is looked up and asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(25);
+
+/// Commands and reads of this pod under way at once; more are shed.
+const MOST_AT_ONCE: usize = 2048;
+
+/// When a customer who was shed comes back.
+const COME_BACK: Duration = Duration::from_secs(1);
+
+/// How long an idle connection to a worker is kept.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// The client for internal requests.
+pub(super) fn http() -> Result<reqwest::Client, reqwest::Error> {
+    reqwest::Client::builder()
+        .no_proxy()
+        .http1_only()
+        .tcp_nodelay(true)
+        .connect_timeout(CONNECT)
+        .pool_idle_timeout(IDLE)
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The HTTP client cannot be made.
+    #[error("the client for internal requests cannot be made")]
+    Http(#[from] reqwest::Error),
+    /// The store refuses the names that it is used with.
+    #[error("the store cannot be used")]
+    Store(#[from] storage_adapters::Error),
+}
+
 /// Finds the owner of an order's shard and asks it.
-#[derive(Debug)]
 pub struct OrderClient {
+    registry: Registry,
     records: ShopRecords,
+    token: InternalToken,
+    http: reqwest::Client,
+    admission: Semaphore,
+    owners: RwLock<Arc<Leases>>,
+    /// Counts looks at the leases; whoever finds an owner gone looks only if nobody did since it asked.
+    looks: AtomicU64,
+    looking: Mutex<()>,
+}
+
+impl fmt::Debug for OrderClient {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("OrderClient").field("shards", &self.records.shards).finish_non_exhaustive()
+    }
+}
+
+/// What one try says about the next.
+enum Tried {
+    Done(Result<Answer, OrderError>),
+    /// Nothing was done; ask again, perhaps somebody else.
+    Again,
+    /// It may have been done; ask again with the same key.
+    Unknown,
+}
+
+/// What is asked.
+enum Ask<'a> {
+    Command(&'a Request),
+    Read,
 }
 
 impl OrderClient {
+    /// A client for the shop whose records these are.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be made.
+    pub fn new(
+        blobs: Arc<dyn BlobStore>,
+        records: ShopRecords,
+        token: InternalToken,
+    ) -> Result<Self, ClientError> {
+        Ok(Self {
+            registry: Registry::new(blobs)?,
+            records,
+            token,
+            http: http()?,
+            admission: Semaphore::new(MOST_AT_ONCE),
+            owners: RwLock::default(),
+            looks: AtomicU64::new(0),
+            looking: Mutex::new(()),
+        })
+    }
+
     /// The order that a create with this key makes.
     #[must_use]
     pub fn order_id(&self, key: &IdempotencyKey) -> OrderId {
@@ -24,20 +139,142 @@ impl OrderClient {
     ///
     /// # Errors
     /// See [`OrderError`]; at the latest one second after the call.
-    pub async fn execute(&self, _order: OrderId, _request: Request) -> Result<Answer, OrderError> {
-        Err(OrderError::NotReady)
+    pub async fn execute(&self, order: OrderId, request: Request) -> Result<Answer, OrderError> {
+        self.ask(order, Ask::Command(&request)).await
     }
 
     /// Reads an order as it is durably stored.
     ///
     /// # Errors
     /// As of [`execute`](Self::execute).
-    pub async fn read(&self, _order: OrderId) -> Result<Answer, OrderError> {
-        Err(OrderError::NotReady)
+    pub async fn read(&self, order: OrderId) -> Result<Answer, OrderError> {
+        self.ask(order, Ask::Read).await
     }
 
-    /// What keeps the order service from being ready; empty when nothing does.
-    pub async fn waiting(&self) -> Vec<shop_contract::status::Waiting> {
-        Vec::new()
+    async fn ask(&self, order: OrderId, ask: Ask<'_>) -> Result<Answer, OrderError> {
+        let deadline = Instant::now() + DEADLINE - MARGIN;
+        let _permit =
+            self.admission.try_acquire().map_err(|_| OrderError::Overloaded { retry_after: COME_BACK })?;
+        let shard = shard_of(order, self.records.shards);
+        let mut unknown = false;
+        loop {
+            let (owner, looks) = self.owner(shard, deadline).await;
+            if let Some(address) = owner {
+                match self.try_once(&address, order, &ask, deadline).await {
+                    Tried::Done(result) => return result,
+                    Tried::Again => {}
+                    Tried::Unknown => unknown = true,
+                }
+            }
+            if Instant::now() + ASK_AGAIN >= deadline {
+                return Err(match ask {
+                    Ask::Read => OrderError::Unreadable,
+                    Ask::Command(request) if unknown => OrderError::OutcomeUnknown { key: request.key.clone() },
+                    Ask::Command(_) => OrderError::NotDone,
+                });
+            }
+            tokio::time::sleep(ASK_AGAIN).await;
+            self.look(looks, deadline).await;
+        }
     }
+
+    /// The address of a shard's owner, and how often the leases had been looked at when it was found.
+    async fn owner(&self, shard: u16, deadline: Instant) -> (Option<String>, u64) {
+        let looks = self.looks.load(Ordering::SeqCst);
+        if looks == 0 {
+            self.look(0, deadline).await;
+        }
+        let looks = self.looks.load(Ordering::SeqCst);
+        let owners = Arc::clone(&self.owners.read().unwrap_or_else(PoisonError::into_inner));
+        let holder = owners.shards.get(&shard).and_then(|lease| lease.holder.as_ref());
+        (holder.map(|holder| holder.address.clone()), looks)
+    }
+
+    /// Reads the leases, unless somebody else did since `before`.
+    async fn look(&self, before: u64, deadline: Instant) {
+        let looking = async {
+            let _turn = self.looking.lock().await;
+            if self.looks.load(Ordering::SeqCst) != before {
+                return;
+            }
+            match self.registry.leases().await {
+                Ok((leases, _)) => {
+                    *self.owners.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(leases);
+                    self.looks.fetch_add(1, Ordering::SeqCst);
+                }
+                Err(error) => tracing::debug!(%error, "the owners of shards were not looked up"),
+            }
+        };
+        let _ = tokio::time::timeout_at(deadline, looking).await;
+    }
+
+    async fn try_once(&self, address: &str, order: OrderId, ask: &Ask<'_>, deadline: Instant) -> Tried {
+        let patience = deadline.saturating_duration_since(Instant::now());
+        let patience_millis = u64::try_from(patience.as_millis()).unwrap_or(0);
+        let (path, body) = match ask {
+            Ask::Command(request) => {
+                let request = (*request).clone();
+                (COMMANDS_PATH, encode(&CommandMessage { format: FORMAT, order, request, patience_millis }))
+            }
+            Ask::Read => (READS_PATH, encode(&ReadMessage { format: FORMAT, order, patience_millis })),
+        };
+        let sending = self
+            .http
+            .post(format!("http://{address}{path}"))
+            .bearer_auth(self.token.current())
+            .header(reqwest::header::CONTENT_TYPE, "application/json")
+            .body(body)
+            .timeout(patience)
+            .send();
+        let response = match sending.await {
+            Ok(response) => response,
+            Err(error) if error.is_connect() => return Tried::Again,
+            Err(error) => {
+                tracing::debug!(%error, "an owner did not answer");
+                return Tried::Unknown;
+            }
+        };
+        if !response.status().is_success() {
+            // A pod that is no worker of ours any more (its address was given to another), or a token that is new.
+            tracing::debug!(status = %response.status(), "an owner did not accept the question");
+            return Tried::Again;
+        }
+        match read_body(response).await.and_then(|body| serde_json::from_slice(&body).ok()) {
+            Some(reply) => understood(reply),
+            None => Tried::Unknown,
+        }
+    }
+}
+
+fn understood(reply: Reply) -> Tried {
+    match reply {
+        Reply::Answer { answer } => Tried::Done(Ok(*answer)),
+        Reply::Refused { refusal } => Tried::Done(Err(OrderError::Refused(refusal))),
+        Reply::NotOwner | Reply::Format { .. } => Tried::Again,
+        Reply::Unknown => Tried::Unknown,
+        Reply::Full => Tried::Done(Err(OrderError::DiskFull)),
+        Reply::Overloaded => Tried::Done(Err(OrderError::Overloaded { retry_after: COME_BACK })),
+        Reply::Damaged => Tried::Done(Err(OrderError::Unreadable)),
+    }
+}
+
+fn encode<T: Serialize>(message: &T) -> Vec<u8> {
+    // Only maps with keys that are no text fail to encode, and no message has one.
+    serde_json::to_vec(message).unwrap_or_default()
+}
+
+/// The body, unless it is larger than any answer.
+async fn read_body(response: reqwest::Response) -> Option<Bytes> {
+    if response.content_length().is_some_and(|length| length > MAX_ANSWER_BYTES) {
+        return None;
+    }
+    let mut parts = response.bytes_stream();
+    let mut whole = Vec::new();
+    while let Some(part) = parts.next().await {
+        whole.extend_from_slice(&part.ok()?);
+        if u64::try_from(whole.len()).is_ok_and(|length| length > MAX_ANSWER_BYTES) {
+            return None;
+        }
+    }
+    Some(whole.into())
 }

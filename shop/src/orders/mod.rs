@@ -1,12 +1,41 @@
 //! Orders: shard databases, leases, the worker and the client of web.
 
 mod answer;
+mod audit;
 mod blobs;
 mod client;
+mod clock;
+mod export;
+mod hints;
+mod lease;
+mod membership;
+mod metrics;
+mod object_store_bridge;
+mod opening;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
+mod predecessor;
+mod protocol;
+mod reader;
 mod records;
+mod registry;
+mod rows;
+mod server;
+mod shard;
+mod stewardship;
+mod stored;
+mod token;
+mod verify;
+mod worker;
 
 pub use self::{
     answer::{Answer, Durability, OrderError},
-    client::OrderClient,
+    audit::{Fault, FaultKind},
+    client::{ClientError, OrderClient},
+    metrics::OrderMetrics,
     records::{OpenError, Role, ShopOpener, ShopRecords},
+    stored::{StoredError, StoredOrders},
+    token::{InternalToken, TokenError},
+    verify::{Ledger, LedgerError, VerifyReport},
+    worker::{Worker, WorkerError, WorkerSettings},
 };

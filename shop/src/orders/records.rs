@@ -12,7 +12,10 @@ use storage_adapters::{BlobStore, ErrorKind, Key, PutMode, Version};
 
 use crate::domain::OrderIdSecret;
 
-use super::blobs::{self, Record, RecordError};
+use super::{
+    blobs::{self, Record, RecordError},
+    lease::{LEASES, Leases},
+};
 
 const OWNER: &str = "shop/owner";
 const ORDERS: &str = "shop/orders";
@@ -24,7 +27,7 @@ pub(super) const HEARTBEATS: &str = "heartbeats/";
 const ADOPTION_QUIET: Duration = Duration::from_secs(60);
 
 /// Heartbeats looked at when a store is taken over; more workers than this mean that it is in use.
-const MOST_HEARTBEATS: usize = 1000;
+pub(super) const MOST_HEARTBEATS: usize = 1000;
 
 #[derive(Serialize, Deserialize)]
 struct OwnerRecord {
@@ -175,19 +178,11 @@ impl ShopOpener {
     }
 
     async fn records(&self, owner: String) -> Result<ShopRecords, OpenError> {
-        let key = blobs::key(ORDERS)?;
-        let (record, _) =
-            blobs::read::<OrdersRecord>(&*self.blobs, &key).await?.ok_or(OpenError::Empty("the record shop/orders"))?;
-        let secret = decode_hex(&record.order_id_secret)
-            .ok_or_else(|| RecordError::Damaged { key, reason: "order_id_secret is not 64 hex digits".into() })?;
-        if record.shards != self.shards {
-            tracing::warn!(
-                stored = record.shards,
-                configured = self.shards,
-                "the store's number of order shards is used"
-            );
+        let (order_id_secret, shards) = read_orders(&*self.blobs).await?;
+        if shards != self.shards {
+            tracing::warn!(stored = shards, configured = self.shards, "the store's number of order shards is used");
         }
-        Ok(ShopRecords { owner, order_id_secret: OrderIdSecret::new(secret), shards: record.shards })
+        Ok(ShopRecords { owner, order_id_secret, shards })
     }
 
     /// Makes an empty store this shop's. The owner marker comes last, so a worker that dies in between has done nothing
@@ -205,6 +200,8 @@ impl ShopOpener {
         let secret: [u8; 32] = rand::rng().random();
         let orders = OrdersRecord { order_id_secret: encode_hex(&secret), shards: self.shards };
         self.put_if_absent(&blobs::key(ORDERS)?, &orders).await?;
+        let (_, shards) = read_orders(&*self.blobs).await?;
+        self.put_if_absent(&blobs::key(LEASES)?, &Leases::new(shards)).await?;
         self.put_if_absent(owner_key, &OwnerRecord { uid: self.identity.uid.clone() }).await?;
         // Another worker, or another shop, may have been faster: what is stored counts.
         match blobs::read::<OwnerRecord>(&*self.blobs, owner_key).await? {
@@ -264,6 +261,16 @@ impl ShopOpener {
         }
         self.records(mine.uid).await
     }
+}
+
+/// The secret and the number of shards of a store, whoever it belongs to.
+pub(super) async fn read_orders(blobs: &dyn BlobStore) -> Result<(OrderIdSecret, u16), OpenError> {
+    let key = blobs::key(ORDERS)?;
+    let (record, _) =
+        blobs::read::<OrdersRecord>(blobs, &key).await?.ok_or(OpenError::Empty("the record shop/orders"))?;
+    let secret = decode_hex(&record.order_id_secret)
+        .ok_or_else(|| RecordError::Damaged { key, reason: "order_id_secret is not 64 hex digits".into() })?;
+    Ok((OrderIdSecret::new(secret), record.shards))
 }
 
 fn encode_hex(bytes: &[u8]) -> String {

@@ -1,0 +1,110 @@
+//! The clocks that orders go by: time since boot for validity, wall time for people, and SlateDB's. Reads the machine's clocks.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use jiff::Timestamp;
+use slatedb_common::clock::{SystemClock, SystemClockTicker};
+
+/// The machine's clocks, or a test's.
+pub(super) trait Clock: fmt::Debug + Send + Sync + 'static {
+    /// Time since boot; goes on while the machine is suspended, so that a lease does not outlive a nap.
+    fn since_boot(&self) -> Duration;
+    /// The time of day, which may jump.
+    fn wall(&self) -> Timestamp;
+}
+
+/// The machine's clocks.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct MachineClock;
+
+impl Clock for MachineClock {
+    fn since_boot(&self) -> Duration {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
+    }
+
+    fn wall(&self) -> Timestamp {
+        Timestamp::now()
+    }
+}
+
+/// The clock of one shard's database: the wall clock, never below a floor and never going back. A database whose
+/// writer's clock is behind the one before refuses every write, so the floor is raised above that one when it is opened.
+#[derive(Clone, Debug)]
+pub(super) struct ShardClock {
+    clock: Arc<dyn Clock>,
+    newest: Arc<AtomicI64>,
+}
+
+impl ShardClock {
+    /// A clock that never shows less than `floor`, in milliseconds since 1970.
+    pub(super) fn new(clock: Arc<dyn Clock>, floor: i64) -> Self {
+        Self { clock, newest: Arc::new(AtomicI64::new(floor)) }
+    }
+
+    /// Milliseconds since 1970.
+    pub(super) fn millis(&self) -> i64 {
+        let wall = self.clock.wall().as_millisecond();
+        self.newest.fetch_max(wall, Ordering::SeqCst).max(wall)
+    }
+}
+
+impl SystemClock for ShardClock {
+    fn now(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp_millis(self.millis()).unwrap_or_default()
+    }
+
+    fn sleep<'a>(&'a self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(tokio::time::sleep(duration))
+    }
+
+    fn ticker<'a>(&'a self, duration: Duration) -> SystemClockTicker<'a> {
+        SystemClockTicker::new(self, duration)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Hands(Mutex<i64>);
+
+    impl Clock for Hands {
+        fn since_boot(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        fn wall(&self) -> Timestamp {
+            Timestamp::from_millisecond(*self.0.lock().expect("a lock")).expect("a time")
+        }
+    }
+
+    #[test]
+    fn the_clock_of_a_database_never_goes_back_nor_below_its_floor() {
+        let hands = Arc::new(Hands(Mutex::new(1_000)));
+        let clock = ShardClock::new(hands.clone(), 5_000);
+        assert_eq!(clock.millis(), 5_000);
+        *hands.0.lock().expect("a lock") = 9_000;
+        assert_eq!(clock.millis(), 9_000);
+        *hands.0.lock().expect("a lock") = 2_000;
+        assert_eq!(clock.millis(), 9_000);
+    }
+
+    #[test]
+    fn time_since_boot_goes_on() {
+        let before = MachineClock.since_boot();
+        assert!(before > Duration::ZERO && MachineClock.since_boot() >= before);
+    }
+}

@@ -1,0 +1,174 @@
+use std::time::Duration;
+
+use storage_adapters::Version;
+
+use super::*;
+use crate::orders::membership::Heartbeat;
+
+fn boot(number: u128) -> BootId {
+    BootId::new(uuid::Uuid::from_u128(number))
+}
+
+fn holder(number: u128) -> Holder {
+    Holder { boot_id: boot(number), address: format!("host-{number}:9091") }
+}
+
+/// Workers that are alive, with those of `dead` found dead.
+fn members(alive: &[u128], dead: &[u128]) -> Members {
+    let look = |workers: &[u128]| {
+        workers
+            .iter()
+            .map(|number| {
+                let heartbeat = Heartbeat {
+                    boot_id: boot(*number),
+                    address: holder(*number).address,
+                    ttl_millis: 6_000,
+                    clock_millis: 0,
+                    beat: 1,
+                    leaving: false,
+                };
+                (boot(*number), (Version("1".into()), Some(heartbeat)))
+            })
+            .collect::<BTreeMap<_, _>>()
+    };
+    let mut members = Members::default();
+    members.observe(Duration::ZERO, Duration::ZERO, look(dead), &[]);
+    let late = Duration::from_secs(6);
+    members.observe(late, late, look(&[dead, alive].concat()), &[]);
+    members
+}
+
+fn leases(holders: &[Option<u128>]) -> Leases {
+    let mut leases = Leases::new(u16::try_from(holders.len()).expect("few"));
+    for (lease, held_by) in leases.shards.values_mut().zip(holders) {
+        lease.epoch = 7;
+        lease.new = false;
+        lease.holder = held_by.map(holder);
+    }
+    leases
+}
+
+fn held(leases: &Leases, by: u128) -> BTreeMap<u16, u64> {
+    leases
+        .shards
+        .iter()
+        .filter(|(_, lease)| lease.is_held_by(&boot(by)))
+        .map(|(shard, lease)| (*shard, lease.epoch))
+        .collect()
+}
+
+fn planned(by: u128, leases: &Leases, members: &Members, leaving: bool) -> Vec<Action> {
+    let (boot_id, held) = (boot(by), held(leases, by));
+    plan(&Me { boot_id: &boot_id, predecessor: None, held: &held, leaving }, leases, members)
+}
+
+#[test]
+fn a_lone_worker_takes_everything_that_is_free() {
+    let actions = planned(1, &leases(&[None, None, None, None]), &members(&[1], &[]), false);
+    assert_eq!(actions, (0..4).map(|shard| Action::Take { shard }).collect::<Vec<_>>());
+}
+
+#[test]
+fn free_shards_are_shared_out_without_a_word_and_each_is_taken_once() {
+    let (leases, members) = (leases(&[None; 7]), members(&[1, 2, 3], &[]));
+    let mut taken = Vec::new();
+    for worker in 1..=3 {
+        let actions = planned(worker, &leases, &members, false);
+        assert!((2..=3).contains(&actions.len()), "{actions:?}");
+        taken.extend(actions.into_iter().map(|action| match action {
+            Action::Take { shard } => shard,
+            other => panic!("{other:?}"),
+        }));
+    }
+    taken.sort_unstable();
+    assert_eq!(taken, (0..7).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_shards_of_a_dead_worker_are_taken_and_those_of_a_live_one_are_not() {
+    let leases = leases(&[Some(1), Some(2), Some(3)]);
+    let actions = planned(1, &leases, &members(&[1, 2], &[3]), false);
+    let other = planned(2, &leases, &members(&[1, 2], &[3]), false);
+    assert_eq!([actions, other].concat(), [Action::Take { shard: 2 }]);
+}
+
+#[test]
+fn a_predecessor_whose_lock_is_held_is_gone_at_once() {
+    let leases = leases(&[Some(9), Some(9)]);
+    let (me, before, held) = (boot(1), boot(9), BTreeMap::new());
+    let me = Me { boot_id: &me, predecessor: Some(&before), held: &held, leaving: false };
+    // The predecessor's heartbeat still looks fresh.
+    let actions = plan(&me, &leases, &members(&[1], &[]));
+    assert_eq!(actions.len(), 2);
+}
+
+#[test]
+fn a_lease_that_another_took_is_dropped() {
+    let leases = leases(&[Some(2)]);
+    let (me, held) = (boot(1), BTreeMap::from([(0, 6)]));
+    let me = Me { boot_id: &me, predecessor: None, held: &held, leaving: false };
+    assert_eq!(plan(&me, &leases, &members(&[1, 2], &[])), [Action::Drop { shard: 0 }]);
+}
+
+#[test]
+fn a_lease_left_from_a_lapsed_term_is_taken_anew() {
+    let leases = leases(&[Some(1)]);
+    let (me, held) = (boot(1), BTreeMap::new());
+    let me = Me { boot_id: &me, predecessor: None, held: &held, leaving: false };
+    assert_eq!(plan(&me, &leases, &members(&[1], &[])), [Action::Take { shard: 0 }]);
+}
+
+#[test]
+fn a_shard_moves_only_when_that_evens_the_load_by_more_than_one() {
+    let members = members(&[1, 2], &[]);
+    assert_eq!(planned(1, &leases(&[Some(1), Some(1), Some(2)]), &members, false), []);
+    let actions = planned(1, &leases(&[Some(1), Some(1), Some(1), Some(2)]), &members, false);
+    assert!(matches!(&actions[..], [Action::HandOver { to: Some(to), .. }] if to.boot_id == boot(2)), "{actions:?}");
+    assert_eq!(planned(2, &leases(&[Some(1), Some(1), Some(1), Some(2)]), &members, false), []);
+}
+
+#[test]
+fn a_worker_that_leaves_gives_everything_to_the_others_evenly() {
+    let actions = planned(1, &leases(&[Some(1), Some(1), Some(2), Some(3)]), &members(&[1, 2, 3], &[]), true);
+    let mut given: Vec<_> = actions
+        .into_iter()
+        .map(|action| match action {
+            Action::HandOver { to: Some(to), .. } => to.boot_id,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    given.sort();
+    assert_eq!(given, [boot(2), boot(3)]);
+}
+
+#[test]
+fn the_last_worker_that_leaves_gives_everything_back() {
+    let actions = planned(1, &leases(&[Some(1)]), &members(&[1], &[]), true);
+    assert_eq!(actions, [Action::HandOver { shard: 0, to: None }]);
+}
+
+#[test]
+fn everything_is_owned_and_even_in_the_end_from_any_start() {
+    let mut state = leases(&[Some(1), Some(1), Some(1), Some(1), Some(1), Some(4), Some(4), None]);
+    let members = members(&[1, 2, 3], &[4]);
+    for _round in 0..20 {
+        for worker in 1..=3 {
+            for action in planned(worker, &state, &members, false) {
+                match action {
+                    Action::Take { shard } => {
+                        let lease = state.shards.get_mut(&shard).expect("a lease");
+                        *lease = lease.given_to(Some(holder(worker)), 0);
+                    }
+                    Action::HandOver { shard, to } => {
+                        let lease = state.shards.get_mut(&shard).expect("a lease");
+                        *lease = lease.given_to(to, 0);
+                    }
+                    Action::Drop { .. } => {}
+                }
+            }
+        }
+    }
+    let mut loads: Vec<_> = (1..=3).map(|worker| held(&state, worker).len()).collect();
+    loads.sort_unstable();
+    assert_eq!(loads, [2, 3, 3]);
+}

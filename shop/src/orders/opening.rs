@@ -1,0 +1,231 @@
+//! Opens a shard's database in the epoch of a lease, and keeps it small. Does I/O.
+//!
+//! SlateDB lets the last opener win, and creates what it does not find. So: look first, make sure that the lease is still
+//! ours, open only what was seen (by its writer epoch), and create only where the lease says that there is nothing yet.
+
+use std::{sync::Arc, time::Duration};
+
+use object_store::ObjectStore;
+use slatedb::{
+    CloseReason, Db, ErrorKind,
+    admin::{Admin, AdminBuilder},
+    config::{CompactorOptions, GarbageCollectorDirectoryOptions, GarbageCollectorOptions, Settings},
+};
+use storage_adapters::BlobStore;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    clock::{Clock, ShardClock},
+    lease::Lease,
+    object_store_bridge::{Gate, ObjectStoreBridge},
+};
+
+/// Longest that opening may take; a take-over must fit into ten seconds together with finding out.
+const OPENING: Duration = Duration::from_secs(5);
+
+/// How often a database looks at its manifest by itself. It need not: a stale writer is fenced when it writes.
+const MANIFEST_POLL: Duration = Duration::from_mins(10);
+
+/// Writes to the log before they are made a table: bounds what the next owner has to read again.
+const LOG_FILES: u64 = 100;
+
+/// Tables of the first level from which on they are merged.
+const TABLES_TO_MERGE: usize = 12;
+
+/// Tables of the first level at which writes would wait; far above the last, since merging begins much earlier.
+const MOST_TABLES: usize = 256;
+
+/// Times that the database repeats a failed call of the store, a second apart; its owner lapses long before.
+const STORE_RETRIES: u32 = 60;
+
+/// Bytes of commands that may wait for the store before commands wait too.
+const MOST_UNFLUSHED: usize = 32 * 1024 * 1024;
+
+/// Longest that one merge may take before it is left for the next time.
+const MERGING: Duration = Duration::from_secs(60);
+
+/// How often a merge looks whether there is more to do, while there is.
+const MERGE_POLL: Duration = Duration::from_millis(200);
+
+/// How old a file that nothing names must be before it is deleted, so that a reader that knows it has done with it.
+const LITTER_AGE: Duration = Duration::from_mins(5);
+
+/// How old a log file must be before it is deleted once tables hold its rows.
+const LOG_AGE: Duration = Duration::from_mins(1);
+
+/// Why a database was not opened.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OpenShardError {
+    /// The lease says that there is a database, and there is none.
+    #[error("the store does not hold the database of shard {shard}, which was written before; restore it")]
+    Missing {
+        /// Which.
+        shard: u16,
+    },
+    /// Another worker has the lease or the database by now.
+    #[error("another worker has taken the shard")]
+    Lost,
+    /// The store did not let it.
+    #[error("{0}")]
+    Store(#[from] slatedb::Error),
+    /// It took too long.
+    #[error("opening took longer than {} seconds", OPENING.as_secs())]
+    Late,
+}
+
+/// A database to be opened.
+#[derive(Clone, Debug)]
+pub(super) struct Opening {
+    /// The store.
+    pub(super) blobs: Arc<dyn BlobStore>,
+    /// Number of the shard.
+    pub(super) shard: u16,
+    /// The lease that this worker won.
+    pub(super) lease: Lease,
+    /// The machine's clocks.
+    pub(super) clock: Arc<dyn Clock>,
+    /// How long commands are gathered before they are written together.
+    pub(super) flush_interval: Duration,
+}
+
+/// A database that was opened.
+pub(super) struct Opened {
+    pub(super) db: Db,
+    pub(super) gate: Arc<Gate>,
+    pub(super) clock: ShardClock,
+}
+
+/// Where a shard's database is.
+pub(super) fn path(shard: u16, generation: u64) -> String {
+    format!("orders/{shard}/{generation}")
+}
+
+impl Opening {
+    /// Opens the database. `still_mine` reads the lease again: whether this worker has it in the same epoch.
+    pub(super) async fn open<F>(&self, still_mine: impl FnOnce() -> F) -> Result<Opened, OpenShardError>
+    where
+        F: Future<Output = bool>,
+    {
+        tokio::time::timeout(OPENING, self.try_open(still_mine)).await.unwrap_or(Err(OpenShardError::Late))
+    }
+
+    async fn try_open<F>(&self, still_mine: impl FnOnce() -> F) -> Result<Opened, OpenShardError>
+    where
+        F: Future<Output = bool>,
+    {
+        let gate = Arc::new(Gate::new(Arc::clone(&self.clock)));
+        let store: Arc<dyn ObjectStore> = Arc::new(ObjectStoreBridge::new(Arc::clone(&self.blobs), Arc::clone(&gate)));
+        let path = path(self.shard, self.lease.generation);
+        let admin = AdminBuilder::new(path.as_str(), Arc::clone(&store)).build();
+        let manifest = admin.read_manifest(None).await?;
+        if !still_mine().await {
+            return Err(OpenShardError::Lost);
+        }
+        let (writer_epoch, tick) = match &manifest {
+            Some(manifest) => (manifest.writer_epoch(), manifest.last_l0_clock_tick()),
+            None if self.lease.new => (0, 0),
+            None => return Err(OpenShardError::Missing { shard: self.shard }),
+        };
+        let clock = ShardClock::new(Arc::clone(&self.clock), self.lease.clock_floor.max(tick));
+        let opened = Db::builder(path.as_str(), store)
+            .with_settings(self.settings())
+            .with_system_clock(Arc::new(clock.clone()))
+            .with_expected_epoch(writer_epoch)
+            .build()
+            .await;
+        match opened {
+            Ok(db) => Ok(Opened { db, gate, clock }),
+            Err(error) if error.kind() == ErrorKind::Closed(CloseReason::Fenced) => Err(OpenShardError::Lost),
+            Err(error) => Err(OpenShardError::Store(error)),
+        }
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
+            flush_interval: Some(self.flush_interval),
+            manifest_poll_interval: MANIFEST_POLL,
+            max_wal_flushes_before_l0_flush: LOG_FILES,
+            l0_max_ssts: MOST_TABLES,
+            l0_max_ssts_per_key: MOST_TABLES,
+            max_unflushed_bytes: MOST_UNFLUSHED,
+            compactor_options: None,
+            garbage_collector_options: None,
+            object_store_max_retries: Some(STORE_RETRIES),
+            ..Settings::default()
+        }
+    }
+}
+
+/// Keeps an open database small, when there is something to do.
+pub(super) struct Upkeep {
+    admin: Admin,
+    gate: Arc<Gate>,
+}
+
+impl Upkeep {
+    /// Of the database that `opening` opened.
+    pub(super) fn new(opening: &Opening, opened: &Opened) -> Self {
+        let store: Arc<dyn ObjectStore> =
+            Arc::new(ObjectStoreBridge::new(Arc::clone(&opening.blobs), Arc::clone(&opened.gate)));
+        let path = path(opening.shard, opening.lease.generation);
+        let admin = AdminBuilder::new(path.as_str(), store).with_system_clock(Arc::new(opened.clock.clone())).build();
+        Self { admin, gate: Arc::clone(&opened.gate) }
+    }
+
+    /// Whether the database has gathered enough tables to be merged; looks only at memory.
+    pub(super) fn is_due(db: &Db) -> bool {
+        db.manifest().l0().len() >= TABLES_TO_MERGE
+    }
+
+    /// Merges tables until few are left, then deletes what nothing names any more.
+    pub(super) async fn run(&self, db: &Db, ending: &CancellationToken) -> Result<(), slatedb::Error> {
+        if Self::is_due(db) {
+            let enough = CancellationToken::new();
+            let options = CompactorOptions {
+                poll_interval: MERGE_POLL,
+                commit_compacted_interval: MERGE_POLL,
+                max_concurrent_compactions: 1,
+                object_store_max_retries: Some(3),
+                ..CompactorOptions::default()
+            };
+            let merging = self.admin.run_compactor_with_options(enough.clone(), options);
+            let watching = async {
+                while Self::is_due(db) && !self.gate.is_shut() {
+                    tokio::time::sleep(MERGE_POLL).await;
+                    if db.refresh_manifest().await.is_err() {
+                        break;
+                    }
+                }
+            };
+            let stop = async {
+                tokio::select! {
+                    () = watching => {}
+                    () = tokio::time::sleep(MERGING) => {}
+                    () = ending.cancelled() => {}
+                }
+                enough.cancel();
+            };
+            let (merged, ()) = tokio::join!(merging, stop);
+            merged?;
+        }
+        tokio::select! {
+            done = self.admin.run_gc_once(litter()) => done,
+            () = ending.cancelled() => Ok(()),
+        }
+    }
+}
+
+/// What may be deleted. Fences stay: nothing else keeps a writer that was stopped for long from its next log file.
+fn litter() -> GarbageCollectorOptions {
+    let older_than = |min_age| Some(GarbageCollectorDirectoryOptions { interval: None, min_age, dry_run: false });
+    GarbageCollectorOptions {
+        manifest_options: older_than(LITTER_AGE),
+        wal_options: older_than(LOG_AGE),
+        wal_fence_options: None,
+        compacted_options: older_than(LITTER_AGE),
+        compactions_options: older_than(LITTER_AGE),
+        detach_options: None,
+        object_store_max_retries: Some(3),
+        ..GarbageCollectorOptions::default()
+    }
+}

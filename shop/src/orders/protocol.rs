@@ -1,0 +1,115 @@
+//! What web and workers say to each other about orders on the internal port. No I/O.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{OrderId, Refusal, Request};
+
+use super::{answer::Answer, shard::ShardError};
+
+/// The newest format that this build speaks; a worker refuses newer ones by number.
+pub(super) const FORMAT: u32 = 1;
+
+/// Path of the commands of workers.
+pub(super) const COMMANDS_PATH: &str = "/internal/v1/commands";
+/// Path of reads.
+pub(super) const READS_PATH: &str = "/internal/v1/reads";
+/// Path that tells a worker to look at the leases now.
+pub(super) const LOOK_PATH: &str = "/internal/v1/look";
+
+/// Largest body of an internal request: a command with its longest texts, several times over.
+pub(super) const MAX_REQUEST_BYTES: usize = 64 * 1024;
+
+/// Largest body of an internal answer: an order with a thousand lines, several times over.
+pub(super) const MAX_ANSWER_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Longest that a worker lets anybody wait, whatever they ask for.
+pub(super) const MAX_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A command for the owner of an order's shard.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct CommandMessage {
+    /// [`FORMAT`].
+    pub(super) format: u32,
+    /// The order.
+    pub(super) order: OrderId,
+    /// What is asked of it.
+    pub(super) request: Request,
+    /// How long the asker waits, in milliseconds.
+    pub(super) patience_millis: u64,
+}
+
+/// A read for the owner of an order's shard.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct ReadMessage {
+    /// [`FORMAT`].
+    pub(super) format: u32,
+    /// The order.
+    pub(super) order: OrderId,
+    /// How long the asker waits, in milliseconds.
+    pub(super) patience_millis: u64,
+}
+
+/// What a worker answers. Always with status 200: what it says is in here, and any other status comes from something
+/// that is no worker of this format.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "snake_case")]
+pub(super) enum Reply {
+    /// Done, or read.
+    Answer {
+        /// The order and what is known of it.
+        answer: Box<Answer>,
+    },
+    /// Decided: no.
+    Refused {
+        /// Why.
+        refusal: Refusal,
+    },
+    /// This worker does not own the shard now and has done nothing; look for the owner again.
+    NotOwner,
+    /// The command may have been done; ask again with the same key.
+    Unknown,
+    /// The store is full.
+    Full,
+    /// The worker has too much to do and has done nothing.
+    Overloaded,
+    /// A stored row is damaged.
+    Damaged,
+    /// The message is of a format that this worker does not speak.
+    Format {
+        /// What it speaks.
+        known: u32,
+    },
+}
+
+impl From<Result<Answer, ShardError>> for Reply {
+    fn from(result: Result<Answer, ShardError>) -> Self {
+        match result {
+            Ok(answer) => Self::Answer { answer: Box::new(answer) },
+            Err(ShardError::Refused(refusal)) => Self::Refused { refusal },
+            Err(ShardError::NotOwner) => Self::NotOwner,
+            Err(ShardError::Unknown) => Self::Unknown,
+            Err(ShardError::Full) => Self::Full,
+            Err(ShardError::Overloaded) => Self::Overloaded,
+            Err(ShardError::Damaged) => Self::Damaged,
+        }
+    }
+}
+
+/// Submitted orders of one shard, on their way through the queue. The truth stays in the shard: a hint that is lost or
+/// comes twice costs time, never an order.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct HintPack {
+    /// [`FORMAT`].
+    pub(super) format: u32,
+    /// The shard.
+    pub(super) shard: u16,
+    /// The orders.
+    pub(super) orders: Vec<OrderId>,
+}
+
+impl HintPack {
+    /// Most orders in one pack, so that it fits a message: an id takes 39 bytes.
+    pub(super) const MOST: usize = 1000;
+}

@@ -1,0 +1,139 @@
+//! Leases and heartbeats in the store: read, and changed by compare-and-swap. Does I/O.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use storage_adapters::{BlobStore, ErrorKind, Key, PutMode, Version};
+
+use super::{
+    blobs::{self, RecordError},
+    clock::Clock,
+    lease::{LEASES, Lease, Leases},
+    membership::{BootId, Heartbeat, Members},
+    records::{HEARTBEATS, MOST_HEARTBEATS},
+};
+
+/// Times that a change of a lease is tried again when only other leases changed.
+const SWAPS: u32 = 8;
+
+/// How long a worker must have been dead for its heartbeat to be taken away.
+const LITTER_AFTER: Duration = Duration::from_mins(10);
+
+/// Why the registry could not be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RegistryError {
+    /// A record cannot be read or written.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// There are no leases, so this is no store of a shop.
+    #[error("the store does not hold the record {LEASES}, which was written before; restore it")]
+    Missing,
+}
+
+impl From<storage_adapters::Error> for RegistryError {
+    fn from(error: storage_adapters::Error) -> Self {
+        Self::Record(error.into())
+    }
+}
+
+impl RegistryError {
+    /// Whether the store has no room.
+    pub(super) fn is_full(&self) -> bool {
+        matches!(self, Self::Record(error) if error.kind() == Some(ErrorKind::Full))
+    }
+}
+
+/// How a change of a lease ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Swap {
+    /// It is done; the lease as it is now.
+    Won(Lease),
+    /// Somebody else changed the lease first.
+    Lost,
+}
+
+/// Leases and heartbeats of a store.
+#[derive(Clone, Debug)]
+pub(super) struct Registry {
+    blobs: Arc<dyn BlobStore>,
+    leases: Key,
+}
+
+impl Registry {
+    pub(super) fn new(blobs: Arc<dyn BlobStore>) -> Result<Self, storage_adapters::Error> {
+        Ok(Self { blobs, leases: blobs::key(LEASES)? })
+    }
+
+    /// All leases.
+    pub(super) async fn leases(&self) -> Result<(Leases, Version), RegistryError> {
+        blobs::read(&*self.blobs, &self.leases).await?.ok_or(RegistryError::Missing)
+    }
+
+    /// Changes the lease of `shard` by `change`, provided it is still `expected`. When the outcome of a write is not
+    /// known, what is found decides.
+    pub(super) async fn swap(
+        &self,
+        shard: u16,
+        expected: &Lease,
+        change: impl Fn(&Lease) -> Lease,
+    ) -> Result<Swap, RegistryError> {
+        let wanted = change(expected);
+        for _ in 0..SWAPS {
+            let (mut leases, version) = self.leases().await?;
+            match leases.shards.get_mut(&shard) {
+                Some(lease) if lease == expected => *lease = wanted.clone(),
+                // The answer to an earlier try was lost, and it was done: nobody else writes my boot id and this epoch.
+                Some(lease) if *lease == wanted => return Ok(Swap::Won(wanted)),
+                _ => return Ok(Swap::Lost),
+            }
+            match blobs::write(&*self.blobs, &self.leases, &leases, PutMode::IfVersion(version)).await {
+                Ok(_) => return Ok(Swap::Won(wanted)),
+                Err(error) if matches!(error.kind(), Some(ErrorKind::Conflict | ErrorKind::Unknown)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(Swap::Lost)
+    }
+
+    /// Looks at all heartbeats and takes what is seen into `members`.
+    pub(super) async fn look(
+        &self,
+        members: &mut Members,
+        leases: &Leases,
+        clock: &dyn Clock,
+    ) -> Result<(), RegistryError> {
+        let begun = clock.since_boot();
+        let mut found: BTreeMap<BootId, (Version, Option<Heartbeat>)> = BTreeMap::new();
+        for blob in blobs::list(&*self.blobs, HEARTBEATS, MOST_HEARTBEATS).await? {
+            let Some(worker) = blob.key.as_str().strip_prefix(HEARTBEATS).and_then(BootId::parse) else { continue };
+            if members.knows(&worker, &blob.version) {
+                found.insert(worker, (blob.version, None));
+            } else if let Some((heartbeat, version)) = blobs::read::<Heartbeat>(&*self.blobs, &blob.key).await? {
+                found.insert(worker, (version, Some(heartbeat)));
+            }
+        }
+        members.observe(begun, clock.since_boot(), found, &leases.holders());
+        Ok(())
+    }
+
+    /// Sends a heartbeat.
+    pub(super) async fn beat(&self, heartbeat: &Heartbeat) -> Result<(), RegistryError> {
+        let key = blobs::key(&format!("{HEARTBEATS}{}", heartbeat.boot_id.as_str()))?;
+        blobs::write(&*self.blobs, &key, heartbeat, PutMode::Overwrite).await?;
+        Ok(())
+    }
+
+    /// Takes a worker's heartbeat away.
+    pub(super) async fn still(&self, worker: &BootId) -> Result<(), RegistryError> {
+        let key = blobs::key(&format!("{HEARTBEATS}{}", worker.as_str()))?;
+        blobs::bounded("delete", key.as_str(), self.blobs.delete(&key)).await?;
+        Ok(())
+    }
+
+    /// Takes away the heartbeats of workers that have been dead for long.
+    pub(super) async fn sweep(&self, members: &Members, now: Duration) -> Result<(), RegistryError> {
+        for worker in members.long_dead(now, LITTER_AFTER) {
+            self.still(worker).await?;
+        }
+        Ok(())
+    }
+}

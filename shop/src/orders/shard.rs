@@ -1,0 +1,449 @@
+//! One order shard: its database, and commands on it one at a time for each order. Does I/O.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use slatedb::{
+    Db, WriteBatch,
+    config::{CloseOptions, FlushOptions, FlushType, PutOptions, Ttl},
+};
+use tokio::{
+    sync::{Mutex as AsyncMutex, Semaphore},
+    time::Instant,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::domain::{Command, Decision, Order, OrderId, Outcome, Refusal, Request, Status, apply};
+
+use super::{
+    answer::{Answer, Durability},
+    clock::{Clock, ShardClock},
+    membership::Validity,
+    metrics::OrderMetrics,
+    object_store_bridge::Gate,
+    opening::{Opened, Opening, Upkeep},
+    rows::{self, Kind, OutboxRow, RowError},
+};
+
+/// How long a command's full answer is kept; a later replay gets the order as it is.
+const ANSWERS_KEPT: Duration = Duration::from_hours(24);
+
+/// Commands and reads of one shard under way at once; more are shed.
+const MOST_AT_ONCE: usize = 512;
+
+/// Orders share this many turns; two orders with the same turn wait for each other, for as long as a decision takes.
+const TURNS: usize = 1024;
+
+/// After how long an order that is still submitted is hinted at again.
+const HINT_AGAIN: Duration = Duration::from_secs(60);
+
+/// How often files that nothing needs are deleted when nothing was merged meanwhile.
+const CLEAN_EVERY: Duration = Duration::from_hours(1);
+
+/// Longest that handing over may take, of the second within which a shopper's command must be answered.
+const HAND_OVER: Duration = Duration::from_millis(800);
+
+/// A term of a worker: from its first heartbeat until its validity lapses.
+#[derive(Debug)]
+pub(super) struct Term {
+    clock: Arc<dyn Clock>,
+    validity: Mutex<Validity>,
+}
+
+impl Term {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, validity: Mutex::default() }
+    }
+
+    /// Changes the validity.
+    pub(super) fn with<T>(&self, change: impl FnOnce(&mut Validity, Duration) -> T) -> T {
+        let mut validity = self.validity.lock().unwrap_or_else(PoisonError::into_inner);
+        // Read under the lock, so that a later look never has an earlier time.
+        let now = self.clock.since_boot();
+        change(&mut validity, now)
+    }
+
+    /// Whether the worker may answer now.
+    pub(super) fn holds(&self) -> bool {
+        self.with(|validity, now| validity.holds(now))
+    }
+}
+
+/// Why a shard gives no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum ShardError {
+    /// Decided: no.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// This process does not own the shard now, and has done nothing.
+    #[error("this worker does not own the shard now")]
+    NotOwner,
+    /// The shard's owner changed or ended before the answer was durable.
+    #[error("the command's outcome is not known")]
+    Unknown,
+    /// The store has no room.
+    #[error("the store is full")]
+    Full,
+    /// There are too many commands at once.
+    #[error("the shard has too much to do")]
+    Overloaded,
+    /// A stored row is damaged.
+    #[error("a stored row is damaged")]
+    Damaged,
+}
+
+/// What a decision gives to answer with, once `sequence` is durable.
+struct Decided {
+    answer: Result<(Order, bool), Refusal>,
+    sequence: u64,
+}
+
+/// An open shard that this process owns.
+pub(super) struct Shard {
+    /// Its number.
+    pub(super) number: u16,
+    /// The epoch of the lease it was opened in.
+    pub(super) epoch: u64,
+    db: Db,
+    gate: Arc<Gate>,
+    term: Arc<Term>,
+    clock: ShardClock,
+    wall: Arc<dyn Clock>,
+    turns: Vec<AsyncMutex<()>>,
+    admission: Arc<Semaphore>,
+    closing: AtomicBool,
+    tasks: TaskTracker,
+    /// Submitted orders that the shop has not looked at, and when to hint at each, as time since boot.
+    outbox: Mutex<BTreeMap<OrderId, Duration>>,
+    answered: AtomicU64,
+    metrics: OrderMetrics,
+    upkeep: Upkeep,
+    /// When files were last deleted, as time since boot.
+    kept_up_at: Mutex<Duration>,
+    #[cfg(feature = "planted-bugs")]
+    bug: Option<super::planted::Bug>,
+}
+
+impl fmt::Debug for Shard {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Shard").field("number", &self.number).field("epoch", &self.epoch).finish_non_exhaustive()
+    }
+}
+
+impl Shard {
+    /// Takes an open database into service; reads its outbox.
+    pub(super) async fn serve(
+        opening: &Opening,
+        opened: Opened,
+        term: Arc<Term>,
+        metrics: OrderMetrics,
+    ) -> Result<Self, slatedb::Error> {
+        let upkeep = Upkeep::new(opening, &opened);
+        let Opened { db, gate, clock } = opened;
+        let mut outbox = BTreeMap::new();
+        let mut rows = db.scan_prefix(Kind::Outbox.prefix(), ..).await?;
+        while let Some(row) = rows.next().await? {
+            if let Some(name) = rows::parse_name(&row.key) {
+                outbox.insert(name.order, Duration::ZERO);
+            }
+        }
+        Ok(Self {
+            number: opening.shard,
+            epoch: opening.lease.epoch,
+            db,
+            gate,
+            term,
+            clock,
+            wall: Arc::clone(&opening.clock),
+            metrics,
+            upkeep,
+            kept_up_at: Mutex::new(opening.clock.since_boot()),
+            turns: (0..TURNS).map(|_| AsyncMutex::new(())).collect(),
+            admission: Arc::new(Semaphore::new(MOST_AT_ONCE)),
+            closing: AtomicBool::new(false),
+            tasks: TaskTracker::new(),
+            outbox: Mutex::new(outbox),
+            answered: AtomicU64::new(0),
+            #[cfg(feature = "planted-bugs")]
+            bug: super::planted::Bug::planted(),
+        })
+    }
+
+    /// Applies a command once and answers when what the answer says is durable.
+    pub(super) async fn execute(
+        self: &Arc<Self>,
+        order: OrderId,
+        request: Request,
+        deadline: Instant,
+    ) -> Result<Answer, ShardError> {
+        let began = Instant::now();
+        let result = self.try_execute(order, request, deadline).await;
+        self.metrics.executed(&result, began.elapsed());
+        result
+    }
+
+    async fn try_execute(
+        self: &Arc<Self>,
+        order: OrderId,
+        request: Request,
+        deadline: Instant,
+    ) -> Result<Answer, ShardError> {
+        let _answering = self.enter()?;
+        let permit = Arc::clone(&self.admission).try_acquire_owned().map_err(|_| ShardError::Overloaded)?;
+        let shard = Arc::clone(self);
+        // A task of its own, so that a caller who goes away cannot free the order's turn while its write is under way.
+        let deciding = self.tasks.spawn(async move {
+            let _permit = permit;
+            shard.decide(order, &request).await
+        });
+        let decided = match tokio::time::timeout_at(deadline, deciding).await {
+            Ok(Ok(decided)) => decided?,
+            Ok(Err(_ended)) => return Err(ShardError::Unknown),
+            Err(_late) => return Err(self.late()),
+        };
+        self.wait_until_durable(decided.sequence, deadline).await?;
+        self.answer(decided.answer)
+    }
+
+    /// Reads an order as it is durably stored.
+    pub(super) async fn read(&self, order: OrderId, deadline: Instant) -> Result<Answer, ShardError> {
+        let _answering = self.enter()?;
+        let _permit = self.admission.try_acquire().map_err(|_| ShardError::Overloaded)?;
+        let name = rows::order_name(order);
+        let reading = tokio::time::timeout_at(deadline, self.get::<Order>(&name));
+        let stored = reading.await.map_err(|_late| ShardError::NotOwner)??;
+        let (order, sequence) = stored.map_or((Err(Refusal::OrderNotFound), 0), |(order, at)| (Ok((order, false)), at));
+        // Nothing was done, so nothing is unknown.
+        self.wait_until_durable(sequence, deadline).await.map_err(|error| match error {
+            ShardError::Unknown => ShardError::NotOwner,
+            other => other,
+        })?;
+        self.answer(order)
+    }
+
+    fn enter(&self) -> Result<tokio_util::task::task_tracker::TaskTrackerToken, ShardError> {
+        // The token first: whoever closes sets the flag and then waits for all tokens.
+        let token = self.tasks.token();
+        if self.closing.load(Ordering::SeqCst) || !self.term.holds() {
+            return Err(ShardError::NotOwner);
+        }
+        if self.gate.is_full() {
+            return Err(ShardError::Full);
+        }
+        Ok(token)
+    }
+
+    fn late(&self) -> ShardError {
+        if self.gate.is_full() { ShardError::Full } else { ShardError::Unknown }
+    }
+
+    /// Decides and writes, as the only one for this order.
+    async fn decide(&self, id: OrderId, request: &Request) -> Result<Decided, ShardError> {
+        let turn = usize::from(u16::from_be_bytes([id.as_bytes()[0], id.as_bytes()[1]])) % TURNS;
+        let _turn = self.turns[turn].lock().await;
+        let order_name = rows::order_name(id);
+        let command_name = rows::command_name(id, &request.key);
+        let stored = self.get::<Order>(&order_name).await?;
+        let seen = self.get(&command_name).await?.map(|(record, _)| record);
+        let (order, at) = stored.map_or((None, 0), |(order, sequence)| (Some(order), sequence));
+        let now = self.wall.wall();
+        let no_write = |answer| Ok(Decided { answer, sequence: at });
+        match apply(id, order.as_ref(), seen.as_ref(), request, now) {
+            Decision::Reject(refusal) | Decision::Replay(Outcome::Refused(refusal)) => no_write(Err(refusal)),
+            Decision::Replay(Outcome::Applied { .. }) => {
+                let kept = self.get::<Order>(&rows::answer_name(id, &request.key)).await?;
+                let order = kept.map(|(order, _)| order).or(order).ok_or(ShardError::Damaged)?;
+                no_write(Ok((order, true)))
+            }
+            Decision::Refuse { order, record, refusal } => {
+                let mut batch = WriteBatch::new();
+                put(&mut batch, &order_name, &order)?;
+                put(&mut batch, &command_name, &record)?;
+                let sequence = self.write(batch).await?;
+                Ok(Decided { answer: Err(refusal), sequence })
+            }
+            Decision::Apply { order, record } => {
+                let mut batch = WriteBatch::new();
+                put(&mut batch, &order_name, &order)?;
+                put(&mut batch, &command_name, &record)?;
+                let answer_name = rows::answer_name(id, &request.key);
+                let kept = rows::encode(&answer_name, &order).map_err(damaged)?;
+                if kept.len() <= rows::MAX_KEPT_ANSWER {
+                    let millis = u64::try_from(ANSWERS_KEPT.as_millis()).unwrap_or(u64::MAX);
+                    batch.put_with_options(&answer_name, &kept, &PutOptions { ttl: Ttl::ExpireAfterMillis(millis) });
+                }
+                let outbox_name = rows::outbox_name(id);
+                if request.command == Command::Submit {
+                    put(&mut batch, &outbox_name, &OutboxRow { submitted_at: now })?;
+                } else if order.status != Status::Open {
+                    batch.delete(&outbox_name);
+                }
+                let sequence = self.write(batch).await?;
+                // A hint that is sent before the submit is durable does no harm: whoever takes it asks here again.
+                match order.status {
+                    Status::Submitted => drop(self.outbox().insert(id, Duration::ZERO)),
+                    Status::Open | Status::Confirmed | Status::Fulfilled | Status::Cancelled => {
+                        self.outbox().remove(&id);
+                    }
+                }
+                Ok(Decided { answer: Ok((order, false)), sequence })
+            }
+        }
+    }
+
+    async fn get<T: DeserializeOwned>(&self, name: &[u8]) -> Result<Option<(T, u64)>, ShardError> {
+        match self.db.get_key_value(name).await {
+            Ok(Some(row)) => Ok(Some((rows::decode(name, &row.value).map_err(damaged)?, row.seq))),
+            Ok(None) => Ok(None),
+            Err(error) => {
+                tracing::warn!(shard = self.number, %error, "reading a row failed");
+                Err(ShardError::NotOwner)
+            }
+        }
+    }
+
+    async fn write(&self, batch: WriteBatch) -> Result<u64, ShardError> {
+        match self.db.write(batch).await {
+            Ok(handle) => Ok(handle.seqnum()),
+            Err(error) => {
+                tracing::warn!(shard = self.number, %error, "writing a command failed");
+                Err(self.late())
+            }
+        }
+    }
+
+    async fn wait_until_durable(&self, sequence: u64, deadline: Instant) -> Result<(), ShardError> {
+        #[cfg(feature = "planted-bugs")]
+        if self.bug == Some(super::planted::Bug::AnswerBeforeFlush) {
+            return Ok(());
+        }
+        let mut status = self.db.subscribe();
+        // A database that is closed in order is marked as closed before its last flush, so only another end is one.
+        let reached = status.wait_for(|status| {
+            let failed = status.close_reason.is_some_and(|reason| reason != slatedb::CloseReason::Clean);
+            status.durable_seq >= sequence || failed
+        });
+        match tokio::time::timeout_at(deadline, reached).await {
+            Ok(Ok(status)) if status.durable_seq >= sequence => Ok(()),
+            Ok(_) => Err(ShardError::Unknown),
+            Err(_late) => Err(self.late()),
+        }
+    }
+
+    /// The last look before an answer leaves: what was read may be shown only while no other owner can have written.
+    fn answer(&self, decided: Result<(Order, bool), Refusal>) -> Result<Answer, ShardError> {
+        if !self.term.holds() {
+            return Err(ShardError::Unknown);
+        }
+        self.answered.fetch_add(1, Ordering::Relaxed);
+        let (order, replayed) = decided.map_err(ShardError::Refused)?;
+        let persisted_at: Timestamp = self.wall.wall();
+        Ok(Answer { order, durability: Durability::Persisted, persisted_at, replayed })
+    }
+
+    fn outbox(&self) -> std::sync::MutexGuard<'_, BTreeMap<OrderId, Duration>> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Up to `most` submitted orders that are to be hinted at now; each comes again after a while until the shop has
+    /// looked at it.
+    pub(super) fn take_due_hints(&self, most: usize) -> Vec<OrderId> {
+        let now = self.wall.since_boot();
+        let mut outbox = self.outbox();
+        let due: Vec<_> = outbox.iter().filter(|(_, at)| **at <= now).map(|(order, _)| *order).take(most).collect();
+        for order in &due {
+            outbox.insert(*order, now + HINT_AGAIN);
+        }
+        due
+    }
+
+    /// Hints that could not be sent are due again.
+    pub(super) fn return_hints(&self, orders: &[OrderId]) {
+        let mut outbox = self.outbox();
+        for order in orders {
+            if let Some(due) = outbox.get_mut(order) {
+                *due = Duration::ZERO;
+            }
+        }
+    }
+
+    /// How many answers the shard has given.
+    pub(super) fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// The newest time that the database may have stored, milliseconds since 1970.
+    pub(super) fn clock_millis(&self) -> i64 {
+        self.clock.millis()
+    }
+
+    /// Whether the database has ended by itself (fenced, or a write that failed for good).
+    pub(super) fn has_ended(&self) -> bool {
+        self.db.status().close_reason.is_some()
+    }
+
+    /// Merges tables when there are many, and deletes what is not needed once an hour and after merging.
+    pub(super) async fn keep_up(&self, ending: &CancellationToken) {
+        let now = self.wall.since_boot();
+        let last = *self.kept_up_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let merge = Upkeep::is_due(&self.db);
+        if self.closing.load(Ordering::SeqCst) || !(merge || now >= last + CLEAN_EVERY) {
+            return;
+        }
+        *self.kept_up_at.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        if let Err(error) = self.upkeep.run(&self.db, ending).await {
+            tracing::warn!(shard = self.number, %error, "upkeep of a database failed; it is tried again");
+        }
+    }
+
+    /// Answers what is under way, flushes and closes; `true` when everything was flushed. Bounded in time.
+    pub(super) async fn hand_over(&self) -> bool {
+        self.closing.store(true, Ordering::SeqCst);
+        self.tasks.close();
+        let closed = tokio::time::timeout(HAND_OVER, async {
+            let flushed = self.db.flush_with_options(FlushOptions { flush_type: FlushType::Wal }).await;
+            self.tasks.wait().await;
+            let closed = self.db.close_with_options(CloseOptions::default().with_flush_type(Some(FlushType::Wal))).await;
+            flushed.is_ok() && closed.is_ok()
+        })
+        .await;
+        self.gate.shut();
+        closed.unwrap_or(false)
+    }
+
+    /// Cuts the database off from its store, as the end of the process would.
+    #[cfg(test)]
+    pub(super) fn cut_off(&self) {
+        self.gate.shut();
+    }
+
+    /// Ends the database without writing anything more: another owner may be at work already.
+    pub(super) async fn abandon(&self) {
+        self.closing.store(true, Ordering::SeqCst);
+        self.gate.shut();
+        let closing = self.db.close_with_options(CloseOptions::default().with_flush_type(None));
+        if tokio::time::timeout(HAND_OVER, closing).await.is_err() {
+            tracing::warn!(shard = self.number, "an abandoned database did not end in time; it can write no more");
+        }
+    }
+}
+
+fn put<T: serde::Serialize>(batch: &mut WriteBatch, name: &[u8], row: &T) -> Result<(), ShardError> {
+    batch.put(name, rows::encode(name, row).map_err(damaged)?);
+    Ok(())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is what map_err passes")]
+fn damaged(error: RowError) -> ShardError {
+    tracing::error!(%error, "a stored row cannot be used");
+    ShardError::Damaged
+}

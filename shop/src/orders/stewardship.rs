@@ -1,0 +1,336 @@
+//! The lease loop of a worker: looks at leases and heartbeats, and takes, opens, drops and hands over shards. Does I/O.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use shop_contract::status::WaitingReason;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    lease::{Action, Holder, Lease, Leases, Me, plan},
+    membership::Members,
+    opening::{Opening, OpenShardError},
+    predecessor::Succession,
+    protocol::LOOK_PATH,
+    registry::{RegistryError, Swap},
+    shard::{Shard, Term},
+    worker::Worker,
+};
+
+/// How often leases and heartbeats are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Longest that another worker is waited for when it is told to look.
+const NUDGE: Duration = Duration::from_millis(300);
+
+/// What came of opening a shard.
+struct Opened {
+    number: u16,
+    lease: Lease,
+    result: Result<Shard, OpenShardError>,
+}
+
+/// What a worker knows and does about leases.
+pub(super) struct Stewardship {
+    worker: Arc<Worker>,
+    succession: Succession,
+    members: Members,
+    /// The leases that were taken in this term and are served or being opened.
+    held: BTreeMap<u16, Lease>,
+    term: Arc<Term>,
+    openings: JoinSet<Opened>,
+    /// Databases that are being ended without a flush.
+    endings: JoinSet<()>,
+    /// Why the last opening of a shard failed, for readiness.
+    failures: BTreeMap<u16, String>,
+}
+
+impl Stewardship {
+    pub(super) fn new(worker: Arc<Worker>, succession: Succession) -> Self {
+        let term = worker.term();
+        Self {
+            worker,
+            succession,
+            members: Members::default(),
+            held: BTreeMap::new(),
+            term,
+            openings: JoinSet::new(),
+            endings: JoinSet::new(),
+            failures: BTreeMap::new(),
+        }
+    }
+
+    /// Keeps the leases until `ending` is cancelled, then hands over all of them.
+    pub(super) async fn run(mut self, ending: CancellationToken) {
+        while !ending.is_cancelled() {
+            self.look().await;
+            tokio::select! {
+                () = ending.cancelled() => {}
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = self.worker.look.notified() => {}
+                Some(opened) = self.openings.join_next() => self.opened(opened).await,
+                Some(_) = self.endings.join_next() => {}
+            }
+        }
+        self.worker.leave();
+        self.openings.shutdown().await;
+        self.look().await;
+        self.hand_over_rest().await;
+        while self.endings.join_next().await.is_some() {}
+    }
+
+    /// One look, and what follows from it.
+    async fn look(&mut self) {
+        self.drop_what_ended();
+        let seen = self.observe().await;
+        self.worker.note_room(&seen);
+        match seen {
+            Ok(leases) => {
+                self.act(&leases).await;
+                self.report(&leases);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "leases and heartbeats cannot be read");
+                let reason = match &error {
+                    RegistryError::Missing => WaitingReason::StoreEmpty,
+                    RegistryError::Record(super::blobs::RecordError::Newer { .. }) => WaitingReason::StoreFormatNewer,
+                    RegistryError::Record(_) => WaitingReason::StoreUnavailable,
+                };
+                self.worker.settings.readiness.wait_for(reason, error.to_string());
+            }
+        }
+    }
+
+    async fn observe(&mut self) -> Result<Leases, RegistryError> {
+        let (leases, _) = self.worker.registry.leases().await?;
+        let clock = Arc::clone(&self.worker.clock);
+        self.worker.registry.look(&mut self.members, &leases, &*clock).await?;
+        self.worker.registry.sweep(&self.members, clock.since_boot()).await?;
+        for reason in [WaitingReason::StoreUnavailable, WaitingReason::StoreEmpty, WaitingReason::StoreFormatNewer] {
+            self.worker.settings.readiness.clear(reason);
+        }
+        Ok(leases)
+    }
+
+    /// Drops everything when the validity has lapsed, and each database that ended by itself.
+    fn drop_what_ended(&mut self) {
+        if self.term.with(|validity, now| validity.has_lapsed(now)) {
+            tracing::warn!("no heartbeat was confirmed in time; all shards are dropped and taken anew");
+            for number in self.held.keys().copied().collect::<Vec<_>>() {
+                self.drop_shard(number);
+            }
+            self.worker.begin_term();
+            self.term = self.worker.term();
+        }
+        for shard in self.worker.shards() {
+            if shard.has_ended() {
+                tracing::warn!(shard = shard.number, "the database ended by itself; it is opened anew");
+                self.drop_shard(shard.number);
+            }
+        }
+    }
+
+    fn drop_shard(&mut self, number: u16) {
+        self.held.remove(&number);
+        if let Some(shard) = self.worker.take_out_of_service(number) {
+            self.endings.spawn(async move { shard.abandon().await });
+        }
+    }
+
+    async fn act(&mut self, leases: &Leases) {
+        let held: BTreeMap<u16, u64> = self.held.iter().map(|(shard, lease)| (*shard, lease.epoch)).collect();
+        let me = Me {
+            boot_id: &self.worker.boot_id,
+            predecessor: self.succession.predecessor.as_ref(),
+            held: &held,
+            leaving: self.worker.is_leaving(),
+        };
+        let actions = plan(&me, leases, &self.members);
+        let mut handing = Vec::new();
+        for action in actions {
+            match action {
+                Action::Drop { shard } => self.drop_shard(shard),
+                Action::Take { shard } => self.take(shard, leases).await,
+                Action::HandOver { shard, to } => handing.push((shard, to)),
+            }
+        }
+        // All at once: each waits for its own last flush.
+        let worker = Arc::clone(&self.worker);
+        let given = handing.into_iter().filter_map(|(shard, to)| {
+            // One that is still being opened is handed over when it is open.
+            let serving = worker.shard(shard)?;
+            let lease = self.held.get(&shard).filter(|lease| lease.epoch == serving.epoch)?.clone();
+            Some(hand_over(Arc::clone(&worker), serving, lease, to))
+        });
+        for shard in futures::future::join_all(given).await {
+            self.held.remove(&shard);
+        }
+    }
+
+    async fn take(&mut self, shard: u16, leases: &Leases) {
+        if !self.term.holds() || self.worker.is_leaving() {
+            return;
+        }
+        let Some(lease) = leases.shards.get(&shard) else { return };
+        let floor = lease.holder.as_ref().and_then(|holder| self.members.clock_floor(&holder.boot_id)).unwrap_or(0);
+        let me = Holder {
+            boot_id: self.worker.boot_id.clone(),
+            address: self.worker.settings.address.clone(),
+        };
+        let swapped = self.worker.registry.swap(shard, lease, |lease| lease.given_to(Some(me.clone()), floor)).await;
+        self.worker.note_room(&swapped);
+        match swapped {
+            Ok(Swap::Won(lease)) => {
+                tracing::info!(shard, epoch = lease.epoch, "took a shard");
+                self.held.insert(shard, lease.clone());
+                self.openings.spawn(open(Arc::clone(&self.worker), Arc::clone(&self.term), shard, lease));
+            }
+            Ok(Swap::Lost) => {}
+            Err(error) => tracing::warn!(shard, %error, "a lease was not taken"),
+        }
+    }
+
+    async fn opened(&mut self, opened: Result<Opened, tokio::task::JoinError>) {
+        let opened = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                // Which one is not told; everything that is not served is taken anew.
+                tracing::error!(%error, "opening a shard failed in an unforeseen way");
+                let worker = Arc::clone(&self.worker);
+                self.held.retain(|number, _| worker.shard(*number).is_some());
+                return;
+            }
+        };
+        let number = opened.number;
+        let current = self.held.get(&number).is_some_and(|lease| lease.epoch == opened.lease.epoch);
+        match opened.result {
+            Ok(shard) if current => {
+                self.failures.remove(&number);
+                tracing::info!(shard = number, epoch = shard.epoch, "serves a shard");
+                self.worker.put_in_service(shard);
+            }
+            Ok(shard) => {
+                self.endings.spawn(async move { shard.abandon().await });
+            }
+            Err(error) => {
+                tracing::warn!(shard = number, %error, "a shard was not opened; it is tried again");
+                if current {
+                    self.held.remove(&number);
+                }
+                self.failures.insert(number, error.to_string());
+            }
+        }
+    }
+
+    /// Says which shards nobody answers for.
+    fn report(&self, leases: &Leases) {
+        let readiness = &self.worker.settings.readiness;
+        let unowned: Vec<String> = leases
+            .shards
+            .iter()
+            .filter(|(number, lease)| match &lease.holder {
+                None => true,
+                Some(holder) if holder.boot_id == self.worker.boot_id => self.worker.shard(**number).is_none(),
+                Some(holder) => self.members.is_dead(&holder.boot_id),
+            })
+            .map(|(number, _)| match self.failures.get(number) {
+                Some(failure) => format!("{number} ({failure})"),
+                None => number.to_string(),
+            })
+            .collect();
+        if unowned.is_empty() {
+            readiness.clear(WaitingReason::ShardsUnowned);
+        } else {
+            let message = format!("nobody answers yet for the order shards {}", unowned.join(", "));
+            readiness.wait_for(WaitingReason::ShardsUnowned, message);
+        }
+    }
+
+    /// At the end: closes what could not be handed over in order, and gives back every lease that still names this
+    /// worker, so that nobody waits for its heartbeat to grow old.
+    async fn hand_over_rest(&mut self) {
+        let worker = Arc::clone(&self.worker);
+        let rest = self.worker.shards().into_iter().filter_map(|shard| {
+            let lease = self.held.get(&shard.number).filter(|lease| lease.epoch == shard.epoch)?.clone();
+            Some(hand_over(Arc::clone(&worker), shard, lease, None))
+        });
+        futures::future::join_all(rest).await;
+        self.held.clear();
+        let Ok((leases, _)) = worker.registry.leases().await else { return };
+        for (number, lease) in &leases.shards {
+            if lease.holder.as_ref().is_some_and(|holder| holder.boot_id == worker.boot_id) {
+                let given = worker.registry.swap(*number, lease, |lease| lease.given_to(None, lease.clock_floor)).await;
+                if let Err(error) = given {
+                    tracing::warn!(shard = number, %error, "the lease was not given back; it is taken when it is old");
+                }
+            }
+        }
+    }
+}
+
+/// Opens the database of a lease that was won.
+async fn open(worker: Arc<Worker>, term: Arc<Term>, number: u16, lease: Lease) -> Opened {
+    let result = try_open(&worker, term, number, &lease).await;
+    Opened { number, lease, result }
+}
+
+async fn try_open(
+    worker: &Arc<Worker>,
+    term: Arc<Term>,
+    number: u16,
+    lease: &Lease,
+) -> Result<Shard, OpenShardError> {
+    let opening = Opening {
+        blobs: Arc::clone(&worker.settings.store.blobs),
+        shard: number,
+        lease: lease.clone(),
+        clock: Arc::clone(&worker.clock),
+        flush_interval: worker.settings.flush_interval,
+    };
+    let opened = opening
+        .open(|| async {
+            let leases = worker.registry.leases().await;
+            leases.is_ok_and(|(leases, _)| leases.shards.get(&number) == Some(lease))
+        })
+        .await?;
+    let shard = Shard::serve(&opening, opened, term, worker.settings.metrics.clone()).await?;
+    if lease.new {
+        // From here on a missing database is a loss, not a beginning. Nothing was answered before.
+        let created = worker.registry.swap(number, lease, |lease| Lease { new: false, ..lease.clone() }).await;
+        if !matches!(created, Ok(Swap::Won(_))) {
+            shard.abandon().await;
+            return Err(OpenShardError::Lost);
+        }
+    }
+    Ok(shard)
+}
+
+/// Closes a shard and gives its lease to `to`, or back.
+async fn hand_over(worker: Arc<Worker>, shard: Arc<Shard>, lease: Lease, to: Option<Holder>) -> u16 {
+    let number = shard.number;
+    let flushed = shard.hand_over().await;
+    worker.take_out_of_service(number);
+    // Whether or not the last flush came through: what was answered is durable, and nobody writes here any more.
+    let floor = shard.clock_millis();
+    let expected = Lease { new: false, ..lease };
+    let swapped = worker.registry.swap(number, &expected, |lease| lease.given_to(to.clone(), floor)).await;
+    let receiver = to.as_ref().map(|to| to.boot_id.as_str().to_owned());
+    match swapped {
+        Ok(Swap::Won(_)) => tracing::info!(shard = number, flushed, to = receiver, "handed a shard over"),
+        Ok(Swap::Lost) => tracing::info!(shard = number, "the shard had been taken over already"),
+        Err(error) => tracing::warn!(shard = number, %error, "the lease was not given away; it is taken when it is old"),
+    }
+    if let Some(to) = to {
+        let nudge = worker
+            .http
+            .post(format!("http://{}{LOOK_PATH}", to.address))
+            .bearer_auth(worker.settings.token.current())
+            .timeout(NUDGE)
+            .send();
+        // It looks every second anyway.
+        if let Err(error) = nudge.await {
+            tracing::debug!(%error, "the new owner was not told");
+        }
+    }
+    number
+}

@@ -1,0 +1,175 @@
+use jiff::Timestamp;
+
+use crate::domain::{Command, Currency, Decision, Money, Quantity, Request, Status, apply};
+
+use super::*;
+
+const CREATE: &str = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff";
+
+fn secret() -> OrderIdSecret {
+    OrderIdSecret::new([7; 32])
+}
+
+fn order_id() -> OrderId {
+    OrderId::derive(&secret(), &IdempotencyKey::for_create(CREATE).expect("a key"))
+}
+
+/// What the store holds after the order was created, got two pieces of A-1 (key `a`) and was submitted (key `s`).
+fn stored() -> Stored {
+    let add = Command::AddItem {
+        sku: "A-1".parse().expect("a SKU"),
+        name: "Lamp".into(),
+        quantity: Quantity::try_from(2).expect("a quantity"),
+        unit_price: Money { amount: 250, currency: Currency::EUR },
+        catalogue_version: 1,
+    };
+    let commands = [(CREATE, Command::Create { currency: Currency::EUR }), ("a", add), ("s", Command::Submit)];
+    let mut stored = Stored::new(order_id());
+    for (key, command) in commands {
+        let key = IdempotencyKey::for_order(key).expect("a key");
+        let request = Request::new(key.clone(), command);
+        let decision = apply(order_id(), stored.order.as_ref(), None, &request, Timestamp::UNIX_EPOCH);
+        let Decision::Apply { order, record } = decision else { panic!("applies") };
+        stored.order = Some(order);
+        stored.commands.insert(key.as_str().to_owned(), record);
+    }
+    stored.in_outbox = true;
+    stored
+}
+
+fn entry(op: &str, key: &str, outcome: &str) -> String {
+    let item = if op == "add" { r#""sku":"a-1","quantity":2"# } else { r#""sku":null,"quantity":null"# };
+    let order = if op == "create" { "null".to_owned() } else { format!("\"{}\"", order_id()) };
+    format!(
+        r#"{{"at_ns":1,"op":"{op}","order":{order},{item},"key":"{key}","outcome":"{outcome}","http":200,"durability":null,"persisted_ns":null}}"#
+    ) + "\n"
+}
+
+fn whole_ledger() -> Vec<String> {
+    vec![entry("create", CREATE, "acked"), entry("add", "a", "acked"), entry("submit", "s", "acked")]
+}
+
+fn verify(stored: &[Stored], ledger: &[String]) -> VerifyReport {
+    let ledger = Ledger::parse(&ledger.concat(), &secret()).expect("a ledger");
+    let mut verification = Verification::new(Some(ledger));
+    for stored in stored {
+        verification.take(stored, 0, 0);
+    }
+    verification.end()
+}
+
+fn counts(report: &VerifyReport) -> [u64; 4] {
+    [report.lost, report.doubled, report.phantom, report.corrupt]
+}
+
+#[test]
+fn what_was_acknowledged_and_is_stored_once_is_clean() {
+    let report = verify(&[stored()], &whole_ledger());
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!(report.orders, 1);
+}
+
+#[test]
+fn an_acknowledged_command_that_is_not_stored_is_lost() {
+    let mut ledger = whole_ledger();
+    ledger.push(entry("add", "b", "acked"));
+    assert_eq!(counts(&verify(&[stored()], &ledger)), [1, 0, 0, 0]);
+}
+
+#[test]
+fn an_acknowledged_order_that_is_not_stored_is_lost_with_all_its_commands() {
+    assert_eq!(counts(&verify(&[], &whole_ledger())), [3, 0, 0, 0]);
+}
+
+#[test]
+fn an_unknown_outcome_may_be_stored_or_not() {
+    let mut ledger = vec![entry("create", CREATE, "unknown"), entry("add", "a", "unknown"), entry("submit", "s", "unknown")];
+    assert!(verify(&[stored()], &ledger).is_clean());
+    ledger.push(entry("add", "b", "unknown"));
+    assert!(verify(&[stored()], &ledger).is_clean());
+    assert!(verify(&[], &ledger).is_clean());
+}
+
+#[test]
+fn a_retry_that_was_acknowledged_makes_up_for_a_try_that_was_refused() {
+    let mut ledger = whole_ledger();
+    ledger.insert(1, entry("add", "a", "refused"));
+    assert!(verify(&[stored()], &ledger).is_clean());
+}
+
+#[test]
+fn a_refused_command_that_is_stored_is_a_phantom() {
+    let ledger = [entry("create", CREATE, "acked"), entry("add", "a", "refused"), entry("submit", "s", "acked")];
+    assert_eq!(counts(&verify(&[stored()], &ledger)), [0, 0, 1, 0]);
+}
+
+#[test]
+fn a_stored_command_that_was_never_attempted_is_a_phantom() {
+    let ledger = [entry("create", CREATE, "acked"), entry("add", "a", "acked")];
+    assert_eq!(counts(&verify(&[stored()], &ledger)), [0, 0, 1, 0]);
+}
+
+#[test]
+fn a_stored_command_that_differs_from_the_acknowledged_one_is_lost() {
+    let mut ledger = whole_ledger();
+    ledger[1] = ledger[1].replace("\"quantity\":2", "\"quantity\":3");
+    assert_eq!(counts(&verify(&[stored()], &ledger)), [1, 0, 0, 0]);
+}
+
+#[test]
+fn a_line_that_holds_more_than_its_commands_make_is_doubled_and_less_is_lost() {
+    for (pieces, expected) in [(4, [0, 1, 0, 0]), (1, [1, 0, 0, 0])] {
+        let mut stored = stored();
+        let order = stored.order.as_mut().expect("an order");
+        let line = &mut order.items[0];
+        line.quantity = Quantity::try_from(pieces).expect("a quantity");
+        line.total = line.unit_price.times(pieces).expect("fits");
+        order.total = line.total;
+        assert_eq!(counts(&verify(&[stored], &whole_ledger())), expected);
+    }
+}
+
+#[test]
+fn a_command_whose_record_is_gone_is_corrupt_also_without_a_ledger() {
+    let mut stored = stored();
+    stored.commands.remove("a");
+    let mut verification = Verification::new(None);
+    verification.take(&stored, 0, 0);
+    assert_eq!(counts(&verification.end()), [0, 0, 0, 1]);
+}
+
+#[test]
+fn totals_outbox_and_shard_must_fit_the_order() {
+    let mut wrong_total = stored();
+    wrong_total.order.as_mut().expect("an order").total.amount += 1;
+    let mut not_in_outbox = stored();
+    not_in_outbox.in_outbox = false;
+    assert_eq!(stored().order.map(|order| order.status), Some(Status::Submitted));
+    for stored in [wrong_total, not_in_outbox] {
+        assert_eq!(counts(&verify(&[stored], &whole_ledger())), [0, 0, 0, 1]);
+    }
+    let mut verification = Verification::new(None);
+    verification.take(&stored(), 1, 0);
+    assert_eq!(counts(&verification.end()), [0, 0, 0, 1]);
+}
+
+#[test]
+fn an_order_in_two_shards_is_doubled() {
+    let report = verify(&[stored()], &whole_ledger());
+    assert!(report.is_clean());
+    let mut verification = Verification::new(None);
+    verification.take(&stored(), 0, 0);
+    verification.take(&stored(), 0, 0);
+    assert_eq!(counts(&verification.end()), [0, 1, 0, 0]);
+}
+
+#[test]
+fn the_last_line_of_a_killed_writer_is_left_out_and_any_other_broken_line_is_an_error() {
+    let text = whole_ledger().concat();
+    let cut = &text[..text.len() - 20];
+    let mut verification = Verification::new(Some(Ledger::parse(cut, &secret()).expect("a ledger")));
+    verification.take(&stored(), 0, 0);
+    assert_eq!(counts(&verification.end()), [0, 0, 1, 0], "the submit was not in the ledger");
+    let error = Ledger::parse(&format!("nonsense\n{text}"), &secret()).expect_err("refused");
+    assert!(error.to_string().starts_with("line 1 "), "{error}");
+}

@@ -1,0 +1,350 @@
+//! Whole workers on a store on disk: their internal API on loopback, asked by the real client.
+
+use std::{collections::BTreeSet, path::Path};
+
+use prometheus_client::registry::Registry as MetricsRegistry;
+use shop_contract::config::{CatalogueConfig, FORMAT, InternalConfig, OrdersConfig, ShopIdentity};
+use storage_adapters::config::{EmbeddedConfig, Provider, StorageConfig};
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use super::*;
+use crate::{
+    domain::{Command, Currency, IdempotencyKey, Money, Quantity, Refusal, Sku, Status},
+    orders::{InternalToken, OrderError},
+};
+
+const TOKEN: &str = "a token of the tests";
+
+/// Longest that anything is waited for.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+fn config(folder: &Path) -> ShopConfig {
+    ShopConfig {
+        format: FORMAT,
+        shop: ShopIdentity {
+            name: "corner".into(),
+            namespace: "shops".into(),
+            uid: "uid-1".into(),
+            initialise: true,
+            adopt_existing: false,
+        },
+        orders: OrdersConfig { shards: 4 },
+        catalogue: CatalogueConfig { sample: false },
+        internal: InternalConfig { token_file: "/dev/null".into() },
+        storage: StorageConfig {
+            provider: Provider::Embedded,
+            embedded: Some(EmbeddedConfig { path: folder.join("store") }),
+        },
+    }
+}
+
+struct Running {
+    worker: Arc<Worker>,
+    ending: CancellationToken,
+    life: JoinHandle<Result<(), WorkerError>>,
+    server: JoinHandle<std::io::Result<()>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.life.abort();
+        self.server.abort();
+    }
+}
+
+async fn start_with(config: ShopConfig, state_folder: Option<PathBuf>) -> Running {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let store = Store::open(&config.storage).await.expect("a store");
+    let worker = Worker::new(WorkerSettings {
+        config,
+        store,
+        address: listener.local_addr().expect("an address").to_string(),
+        token: InternalToken::of_process(TOKEN),
+        state_folder,
+        flush_interval: WorkerSettings::EMBEDDED_FLUSH,
+        readiness: Readiness::starting(),
+        metrics: OrderMetrics::register(&mut MetricsRegistry::default()),
+    })
+    .expect("a worker");
+    let server = tokio::spawn(axum::serve(listener, worker.router()).into_future());
+    let ending = CancellationToken::new();
+    let (living, until) = (Arc::clone(&worker), ending.clone());
+    let life = tokio::spawn(async move { living.run(until).await });
+    Running { worker, ending, life, server }
+}
+
+async fn start(folder: &Path) -> Running {
+    start_with(config(folder), None).await
+}
+
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    let waiting = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, waiting).await.is_ok(), "{what}");
+}
+
+impl Running {
+    async fn ready(&self) {
+        until("the worker is ready", || self.worker.settings.readiness.is_ready()).await;
+    }
+
+    fn owns(&self) -> BTreeSet<u16> {
+        self.worker.status().shards.iter().map(|shard| shard.shard).collect()
+    }
+
+    /// Ends in order; how long it took.
+    async fn end(mut self) -> Duration {
+        let began = Instant::now();
+        self.ending.cancel();
+        (&mut self.life).await.expect("no panic").expect("no error");
+        began.elapsed()
+    }
+
+    /// Ends as `kill -9` does: nothing is flushed, closed or given back. The databases' own tasks are cut off from the store.
+    fn crash(self) {
+        for shard in self.worker.shards() {
+            shard.cut_off();
+        }
+    }
+
+    fn client(&self) -> OrderClient {
+        let store = &self.worker.settings.store;
+        let records = self.worker.records.get().expect("an open shop").clone();
+        OrderClient::new(Arc::clone(&store.blobs), records, InternalToken::of_process(TOKEN)).expect("a client")
+    }
+}
+
+fn key() -> IdempotencyKey {
+    IdempotencyKey::from_uuid(Uuid::new_v4())
+}
+
+fn add(sku: &str, quantity: u32) -> Request {
+    let command = Command::AddItem {
+        sku: sku.parse::<Sku>().expect("a SKU"),
+        name: format!("product {sku}"),
+        quantity: Quantity::try_from(quantity).expect("a quantity"),
+        unit_price: Money { amount: 250, currency: Currency::EUR },
+        catalogue_version: 1,
+    };
+    Request::new(key(), command)
+}
+
+async fn create(client: &OrderClient) -> OrderId {
+    let key = key();
+    let order = client.order_id(&key);
+    let request = Request::new(key, Command::Create { currency: Currency::EUR });
+    client.execute(order, request).await.expect("creates").order.id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_created_filled_submitted_and_confirmed_and_a_replay_repeats_its_answer() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let running = start(folder.path()).await;
+    running.ready().await;
+    let client = running.client();
+    let order = create(&client).await;
+    let first = add("A-1", 2);
+    let answer = client.execute(order, first.clone()).await.expect("adds");
+    assert_eq!((answer.order.version, answer.order.total.amount, answer.replayed), (2, 500, false));
+    let answer = client.execute(order, add("a-1", 3)).await.expect("adds");
+    assert_eq!((answer.order.items.len(), answer.order.total.amount), (1, 1250));
+    let again = client.execute(order, first.clone()).await.expect("repeats");
+    assert_eq!((again.order.version, again.order.total.amount, again.replayed), (2, 500, true));
+    let other = Request { command: Command::Submit, ..first };
+    assert_eq!(client.execute(order, other).await, Err(OrderError::Refused(Refusal::KeyReused)));
+    client.execute(order, Request::new(key(), Command::Submit)).await.expect("submits");
+    let confirmed = async {
+        while client.read(order).await.expect("reads").order.status != Status::Confirmed {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, confirmed).await.expect("the shop confirms");
+    let late = client.execute(order, add("B-2", 1)).await;
+    assert_eq!(late, Err(OrderError::Refused(Refusal::OrderClosed)));
+    assert!(running.end().await < Duration::from_secs(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_order_is_not_found() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let running = start(folder.path()).await;
+    running.ready().await;
+    let client = running.client();
+    let order = client.order_id(&key());
+    assert_eq!(client.read(order).await, Err(OrderError::Refused(Refusal::OrderNotFound)));
+    assert_eq!(client.execute(order, add("A-1", 1)).await, Err(OrderError::Refused(Refusal::OrderNotFound)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_answered_survives_a_crash_and_the_next_worker_with_the_lock_is_back_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = folder.path().join("state");
+    let first = start_with(config(folder.path()), Some(state.clone())).await;
+    first.ready().await;
+    let client = first.client();
+    let mut orders = Vec::new();
+    for number in 1..=20_u32 {
+        let order = create(&client).await;
+        client.execute(order, add("A-1", number)).await.expect("adds");
+        orders.push((order, number));
+    }
+    drop(client);
+    first.crash();
+    let began = Instant::now();
+    let second = start_with(config(folder.path()), Some(state)).await;
+    second.ready().await;
+    assert!(began.elapsed() < Duration::from_secs(6), "no heartbeat had to grow old: {:?}", began.elapsed());
+    let client = second.client();
+    for (order, number) in orders {
+        let stored = client.read(order).await.expect("reads").order;
+        assert_eq!(stored.items[0].quantity.get(), number);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_workers_share_the_shards_and_a_hand_over_fails_no_command() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let first = start(folder.path()).await;
+    first.ready().await;
+    assert_eq!(first.owns().len(), 4);
+    let client = Arc::new(first.client());
+    let orders = futures::future::join_all((0..8).map(|_| create(&client))).await;
+    let stop = CancellationToken::new();
+    let shoppers: Vec<_> = orders
+        .iter()
+        .map(|order| {
+            let (client, stop, order) = (Arc::clone(&client), stop.clone(), *order);
+            tokio::spawn(async move {
+                let mut added = 0;
+                while !stop.is_cancelled() && added < 900 {
+                    client.execute(order, add("A-1", 1)).await.expect("no command fails");
+                    added += 1;
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                (order, added)
+            })
+        })
+        .collect();
+    let second = start(folder.path()).await;
+    until("the shards are shared", || first.owns().len() == 2 && second.owns().len() == 2).await;
+    first.end().await;
+    until("the second has all", || second.owns().len() == 4).await;
+    stop.cancel();
+    for shopper in shoppers {
+        let (order, added) = shopper.await.expect("no panic");
+        assert!(added > 0);
+        let stored = client.read(order).await.expect("reads").order;
+        assert_eq!(stored.items[0].quantity.get(), added, "each was applied once");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shards_of_a_worker_that_died_are_taken_over_in_ten_seconds() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let first = start(folder.path()).await;
+    first.ready().await;
+    let client = first.client();
+    let order = create(&client).await;
+    client.execute(order, add("A-1", 7)).await.expect("adds");
+    let second = start(folder.path()).await;
+    until("the shards are shared", || first.owns().len() == 2 && second.owns().len() == 2).await;
+    first.crash();
+    let began = Instant::now();
+    until("the second has all", || second.owns().len() == 4).await;
+    assert!(began.elapsed() < Duration::from_secs(12), "{:?}", began.elapsed());
+    assert_eq!(client.read(order).await.expect("reads").order.items[0].quantity.get(), 7);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_create_repeated_around_a_crash_gives_the_same_order_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = folder.path().join("state");
+    let first = start_with(config(folder.path()), Some(state.clone())).await;
+    first.ready().await;
+    let client = first.client();
+    let create = Request::new(key(), Command::Create { currency: Currency::EUR });
+    let order = client.order_id(&create.key);
+    let before = client.execute(order, create.clone()).await.expect("creates");
+    client.execute(order, add("A-1", 1)).await.expect("adds");
+    first.crash();
+    let second = start_with(config(folder.path()), Some(state)).await;
+    second.ready().await;
+    let after = second.client().execute(order, create).await.expect("repeats");
+    assert!(after.replayed);
+    assert_eq!(after.order, before.order);
+    assert_eq!(second.client().read(order).await.expect("reads").order.version, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_emptied_store_is_never_an_empty_shop() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut config = config(folder.path());
+    config.shop.initialise = false;
+    let running = start_with(config, None).await;
+    let readiness = running.worker.settings.readiness.clone();
+    until("it says that the store is empty", || {
+        readiness.waiting().iter().any(|waiting| waiting.reason == WaitingReason::StoreEmpty)
+    })
+    .await;
+    assert!(running.owns().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_of_another_shop_is_taken_only_when_told_to_and_when_nobody_lives_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let first = start(folder.path()).await;
+    first.ready().await;
+    let order = create(&first.client()).await;
+    first.end().await;
+    let mut other = config(folder.path());
+    other.shop.uid = "uid-2".into();
+    let refused = start_with(other.clone(), None).await;
+    let readiness = refused.worker.settings.readiness.clone();
+    until("it says whose the store is", || {
+        readiness.waiting().iter().any(|waiting| {
+            waiting.reason == WaitingReason::StoreBelongsToAnother && waiting.message.contains("uid-1")
+        })
+    })
+    .await;
+    drop(refused);
+    other.shop.adopt_existing = true;
+    let adopted = start_with(other, None).await;
+    adopted.ready().await;
+    assert_eq!(adopted.client().read(order).await.expect("reads").order.id, order);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_database_is_named_and_never_created_anew() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let first = start(folder.path()).await;
+    first.ready().await;
+    first.end().await;
+    let blobs = Store::open(&config(folder.path()).storage).await.expect("a store").blobs;
+    for blob in super::super::blobs::list(&*blobs, "orders/2/", 1000).await.expect("lists") {
+        blobs.delete(&blob.key).await.expect("deletes");
+    }
+    let second = start(folder.path()).await;
+    let readiness = second.worker.settings.readiness.clone();
+    until("it says which database is missing", || {
+        readiness.waiting().iter().any(|waiting| waiting.message.contains("does not hold the database of shard 2"))
+    })
+    .await;
+    assert!(!second.owns().contains(&2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_without_the_token_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let running = start(folder.path()).await;
+    let address = &running.worker.settings.address;
+    let status = format!("http://{address}{}", shop_contract::status::STATUS_PATH);
+    let http = client::http().expect("a client");
+    let refused = http.get(&status).bearer_auth("another token").send().await.expect("an answer");
+    assert_eq!(refused.status(), 401);
+    let answer = http.get(&status).bearer_auth(TOKEN).send().await.expect("an answer");
+    let status: PodStatus = serde_json::from_slice(&answer.bytes().await.expect("a body")).expect("a status");
+    assert_eq!(status.boot_id, running.worker.boot_id.as_str());
+}
