@@ -1,5 +1,7 @@
 //! Measures the Embedded adapter in a folder of the disk: `cargo bench -p storage-adapters -- FOLDER`.
 
+#![expect(clippy::expect_used, reason = "a benchmark ends when something fails")]
+
 use std::{
     future::Future,
     path::PathBuf,

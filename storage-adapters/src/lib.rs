@@ -9,6 +9,8 @@ pub mod config;
 
 #[cfg(feature = "ports")]
 mod blob;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 #[cfg(feature = "ports")]

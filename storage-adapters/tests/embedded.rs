@@ -1,5 +1,7 @@
 //! What the Embedded adapter promises beyond the contract of the ports.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::path::Path;
 
 use bytes::{Bytes, BytesMut};

@@ -45,11 +45,14 @@ impl Folder {
             loop {
                 reads += usize::from(entries.is_buffer_empty());
                 match entries.next() {
-                    Some(entry) => {
-                        if let Ok(name) = entry?.file_name().to_str() {
+                    Some(Ok(entry)) => {
+                        if let Ok(name) = entry.file_name().to_str() {
                             each(&mut state, name);
                         }
                     }
+                    // The folder was removed, which only an empty one can be.
+                    Some(Err(Errno::NOENT)) => return Ok(State::default()),
+                    Some(Err(fault)) => return Err(fault.into()),
                     None => break,
                 }
             }
@@ -161,6 +164,7 @@ mod tests {
         let folder = Folder::open(&path).expect("readable").expect("present");
         std::fs::remove_dir(&path).expect("empty");
         std::fs::create_dir(&path).expect("writable");
+        assert_eq!(names(&folder).expect("readable"), [""; 0]);
         assert!(!folder.link_here(&source, "1").expect("no other fault"));
         assert_eq!(folder.rename("0", "1").expect("no other fault"), Renamed::Gone);
     }

@@ -55,7 +55,7 @@ impl Walk {
         while found.len() < count {
             let Some(step) = self.left.pop() else { break };
             if step.is_blob {
-                found.extend(self.read(step)?);
+                found.extend(self.read(&step)?);
             } else {
                 self.enter(&step)?;
             }
@@ -64,7 +64,7 @@ impl Walk {
     }
 
     /// Reads a blob's newest version; absent when it was deleted.
-    fn read(&self, step: Step) -> Result<Option<BlobInfo>> {
+    fn read(&self, step: &Step) -> Result<Option<BlobInfo>> {
         let Some(version) = Versions::newest(&step.path, &self.task)? else {
             // Perhaps a killed process left a deletion half done; what cannot be removed now stays for the next listing.
             let _ = clean_up(&step.path);
