@@ -171,7 +171,7 @@ pub struct Problem {
 /// The body of a problem.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem)]
-pub struct ProblemBody<'a> {
+pub(super) struct ProblemBody<'a> {
     /// URI that names the kind of problem.
     #[serde(rename = "type")]
     #[schema(example = "tag:cloudshop.dev,2026:problem/unknown_sku")]
