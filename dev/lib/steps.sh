@@ -30,12 +30,12 @@ step() {
 
 # A command that runs Rust tests, each of which counts: step_of_tests NAME COMMAND...
 step_of_tests() {
-    local began=$SECONDS ended=done passed failed
+    local began=$SECONDS ended=finished passed failed
     run_logged "$@" || ended=FAILED
     passed=$(count_in_log passed)
     failed=$(count_in_log failed)
     # A run that fails without a failed test did not get to its tests; one that passes none did not run any.
-    [[ ($ended == done && $passed -gt 0) || $failed -gt 0 ]] || failed=1
+    [[ ($ended == finished && $passed -gt 0) || $failed -gt 0 ]] || failed=1
     PASSED=$((PASSED + passed))
     FAILED=$((FAILED + failed))
     RAN+=("$1: $passed passed, $failed failed, $ended after $((SECONDS - began)) s (output in $LOG)")
