@@ -17,6 +17,9 @@ pub const MAX_KEY_BYTES: usize = 512;
 /// Most metadata a blob carries, names and values together, in bytes: S3 allows 2 KiB, Azure 8 KiB; the rest is room for an adapter's own entries.
 pub const MAX_METADATA_BYTES: usize = 1024;
 
+/// The metadata entry by which a put whose reply was lost is known again; it is not the caller's, and does not count as theirs.
+pub(crate) const NONCE_ENTRY: &str = "put_nonce";
+
 /// A body that arrives in pieces.
 pub type ByteStream = BoxStream<'static, Result<Bytes>>;
 
@@ -44,7 +47,8 @@ pub(crate) fn check_metadata(operation: &'static str, key: &Key, metadata: &Meta
             return refuse(format!("the metadata '{name}' is no visible ASCII text of a character or more"));
         }
     }
-    let bytes: usize = metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let own = metadata.iter().filter(|(name, _)| *name != NONCE_ENTRY);
+    let bytes: usize = own.map(|(name, value)| name.len() + value.len()).sum();
     if bytes > MAX_METADATA_BYTES {
         return refuse(format!("{bytes} bytes of metadata are more than {MAX_METADATA_BYTES}"));
     }

@@ -11,6 +11,8 @@ pub mod config;
 mod blob;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(feature = "ports")]
+pub mod decorators;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 #[cfg(feature = "ports")]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     blob::BlobStore,
-    config::{Provider, StorageConfig},
+    config::{Provider, StorageConfig, StorageConfigError},
     embedded::{Embedded, OpenEmbeddedError},
     probe::{ProbeError, probe_blobs, probe_queue},
     queue::Queue,
@@ -22,9 +22,9 @@ pub struct Store {
 /// A store that could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenStoreError {
-    /// The provider is named, but not described.
-    #[error("the configuration names the provider {0} but lacks its settings; add them")]
-    NoSettings(Provider),
+    /// The configuration describes no store.
+    #[error(transparent)]
+    Config(#[from] StorageConfigError),
     /// The Embedded adapter refused its folder.
     #[error(transparent)]
     Embedded(#[from] OpenEmbeddedError),
@@ -44,10 +44,11 @@ impl Store {
     /// # Errors
     /// When it cannot be opened, or does not honour the contract.
     pub async fn open(config: &StorageConfig) -> Result<Self, OpenStoreError> {
+        config.validate()?;
         let provider = config.provider;
         let (store, queue_to_probe) = match provider {
             Provider::Embedded => {
-                let settings = config.embedded.as_ref().ok_or(OpenStoreError::NoSettings(provider))?;
+                let settings = config.embedded.as_ref().ok_or(StorageConfigError::NoSettings(provider))?;
                 let Embedded { blobs, queue, probe_queue } = Embedded::open(settings)?;
                 (Self { blobs, queue }, probe_queue)
             }

@@ -29,9 +29,12 @@ pub(super) const BLOCK: u64 = 64 * 1024;
 /// Bytes of one checksum.
 pub(super) const CHECKSUM: u64 = 4;
 
-/// Longest header: fixed part, key, and metadata whose entries are as short, and so as many, as may be.
-pub(super) const MAX_HEADER: usize =
-    FIXED + crate::blob::MAX_KEY_BYTES + crate::blob::MAX_METADATA_BYTES + 4 * crate::blob::MAX_METADATA_BYTES / 2;
+/// Longest header: fixed part, key, metadata whose entries are as short, and so as many, as may be, and our own entries.
+pub(super) const MAX_HEADER: usize = FIXED
+    + crate::blob::MAX_KEY_BYTES
+    + crate::blob::MAX_METADATA_BYTES
+    + 4 * crate::blob::MAX_METADATA_BYTES / 2
+    + 256;
 
 const FIXED: usize = 64;
 const MAGIC: [u8; 8] = *b"CLDSHPB\x01";
