@@ -14,6 +14,8 @@ mod raw_client;
 mod route;
 mod server;
 mod storefront;
+#[cfg(test)]
+mod test_shop;
 
 use std::{convert::Infallible, sync::Arc};
 
