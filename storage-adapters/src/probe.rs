@@ -11,9 +11,9 @@ use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use crate::{
-    blob::{BlobStore, GetOptions, Key, Metadata, PutMode, Version},
+    blob::{BlobInfo, BlobStore, GetOptions, Key, Metadata, PutMode, Version},
     error::{Error, ErrorKind},
-    queue::{Message, Queue},
+    queue::Queue,
 };
 
 /// What the keys of the probe's blobs begin with; nobody else uses it.
@@ -24,6 +24,9 @@ pub const PACK: &[u8] = b"cloudshop probe ";
 
 /// Longest time that the probe of one port takes.
 pub const TIME_LIMIT: Duration = Duration::from_secs(10);
+
+/// Age at which a blob under [`PREFIX`] is the leaving of a probe that was killed.
+const LEFT_BEHIND: Duration = Duration::from_mins(10);
 
 /// Longest wait for the probe's own message in a queue that holds others.
 const ROUND_TRIP: Duration = Duration::from_secs(5);
@@ -100,7 +103,9 @@ async fn try_blobs(store: &dyn BlobStore, key: &Key) -> Result<(), ProbeError> {
     let body = blob.body.try_collect::<BytesMut>().await.map_err(failed("read a blob"))?;
     require(body == b"two"[..], "a read finds other bytes than were put")?;
 
-    require(is_listed(store, key).await?, "a listing lacks a blob that was put before")?;
+    let listed = list(store).await?;
+    require(listed.iter().any(|info| info.key == *key), "a listing lacks a blob that was put before")?;
+    remove_leavings(store, &listed).await?;
     store.delete(key).await.map_err(failed("delete a blob"))?;
     let is_gone = match store.head(key).await {
         Ok(_) => false,
@@ -108,13 +113,21 @@ async fn try_blobs(store: &dyn BlobStore, key: &Key) -> Result<(), ProbeError> {
         Err(source) => return Err(ProbeError::Failed { step: "look for a deleted blob", source }),
     };
     require(is_gone, "a deleted blob is still there")?;
-    require(!is_listed(store, key).await?, "a listing has a blob that was deleted before")
+    let is_listed = list(store).await?.iter().any(|info| info.key == *key);
+    require(!is_listed, "a listing has a blob that was deleted before")
 }
 
-async fn is_listed(store: &dyn BlobStore, key: &Key) -> Result<bool, ProbeError> {
-    let listing = store.list(key.as_str(), None);
-    let listed: Vec<_> = listing.try_collect().await.map_err(failed("list blobs"))?;
-    Ok(listed.iter().any(|info| info.key == *key))
+async fn list(store: &dyn BlobStore) -> Result<Vec<BlobInfo>, ProbeError> {
+    store.list(PREFIX, None).try_collect().await.map_err(failed("list blobs"))
+}
+
+/// Removes what probes left that were killed, by the store's own clock.
+async fn remove_leavings(store: &dyn BlobStore, listed: &[BlobInfo]) -> Result<(), ProbeError> {
+    let Some(newest) = listed.iter().map(|info| info.modified).max() else { return Ok(()) };
+    for left in listed.iter().filter(|info| newest.duration_since(info.modified).unsigned_abs() > LEFT_BEHIND) {
+        store.delete(&left.key).await.map_err(failed("delete what an earlier probe left"))?;
+    }
+    Ok(())
 }
 
 /// Tries out one round trip of a message. Other messages that it meets are delivered again after a second.
@@ -127,24 +140,19 @@ pub async fn probe_queue(queue: &dyn Queue) -> Result<(), ProbeError> {
 
 async fn try_queue(queue: &dyn Queue) -> Result<(), ProbeError> {
     let pack: Bytes = [PACK, Uuid::new_v4().simple().to_string().as_bytes()].concat().into();
-    queue.send(pack.clone()).await.map_err(failed("send a message"))?;
+    let length = pack.len();
+    queue.send(pack).await.map_err(failed("send a message"))?;
     let until = Instant::now() + ROUND_TRIP;
     while Instant::now() < until {
-        let received = queue.receive(10, Duration::from_secs(1), Duration::from_secs(1)).await;
-        for Message { body, receipt, .. } in received.map_err(failed("receive a message"))? {
-            if !body.starts_with(PACK) {
-                continue;
-            }
-            // Also the leavings of probes that were killed.
-            let receipt = match queue.extend(&receipt, Duration::from_secs(2)).await {
-                Ok(receipt) => receipt,
-                Err(error) if error.kind() == ErrorKind::LeaseLost => continue,
-                Err(source) => return Err(ProbeError::Failed { step: "extend a lease", source }),
-            };
-            queue.ack(&receipt).await.map_err(failed("acknowledge a message"))?;
-            if body == pack {
-                return Ok(());
-            }
+        let lease = Duration::from_secs(1);
+        // One at a time, and of any probe: then as many as probe at once find one each, whoever sent it.
+        let received = queue.receive(1, lease, lease).await.map_err(failed("receive a message"))?;
+        let Some(message) = received.into_iter().find(|message| message.body.starts_with(PACK)) else { continue };
+        require(message.body.len() == length, "a message is delivered changed")?;
+        match queue.extend(&message.receipt, lease).await {
+            Ok(receipt) => return queue.ack(&receipt).await.map_err(failed("acknowledge a message")),
+            Err(error) if error.kind() == ErrorKind::LeaseLost => {}
+            Err(source) => return Err(ProbeError::Failed { step: "extend a lease", source }),
         }
     }
     Err(ProbeError::Broken("a message that was sent is not delivered"))
