@@ -11,6 +11,9 @@ use super::{
 
 const KEY: &str = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff";
 
+/// Method, path, headers, body; the status and code of the answer.
+type Fault = (&'static str, String, &'static str, Option<String>, u16, &'static str);
+
 fn assert_problem(answer: &RawAnswer, status: u16, code: &str) {
     assert_eq!((answer.status, answer.json()["code"].as_str()), (status, Some(code)), "{}", answer.text());
     assert_eq!(answer.header("content-type"), Some("application/problem+json"));
@@ -140,7 +143,7 @@ async fn every_fault_of_a_client_is_a_problem_that_names_it() {
     let line = format!("{items}/{}", sku.as_str().expect("a SKU"));
     let item = |quantity: &str| format!(r#"{{"sku":{sku},"quantity":{quantity}}}"#);
     let large = format!(r#"{{"sku":"{}","quantity":1}}"#, "x".repeat(65_536));
-    let mut table: Vec<(&str, String, &str, Option<String>, u16, &str)> = vec![
+    let mut table: Vec<Fault> = vec![
         ("POST", items.clone(), "", Some("{".into()), 400, "malformed"),
         ("POST", items.clone(), "", Some("[]".into()), 400, "malformed"),
         ("POST", items.clone(), "", None, 400, "malformed"),

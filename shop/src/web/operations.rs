@@ -27,7 +27,6 @@ struct ReadyDocument {
 }
 
 /// `/livez` says that the process serves, `/readyz` names what it waits for, `/metrics` shows `registry`.
-#[must_use]
 pub fn operations(readiness: Readiness, registry: Arc<Registry>) -> Router {
     Router::new()
         .route("/livez", get(|| async { "the process serves\n" }))

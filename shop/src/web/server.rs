@@ -63,8 +63,8 @@ impl ServerSettings {
     pub const ALONE: Self = Self {
         max_connections: 8192,
         header_timeout: Duration::from_secs(5),
-        idle_timeout: Duration::from_secs(60),
-        rotation: Duration::from_secs(300),
+        idle_timeout: Duration::from_mins(1),
+        rotation: Duration::from_mins(5),
         lame_duck: Duration::ZERO,
         drain: Duration::from_secs(10),
     };

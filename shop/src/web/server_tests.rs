@@ -48,13 +48,12 @@ async fn kept_alive_clients_lose_no_request_when_a_server_leaves() {
             tokio::spawn(async move {
                 let mut connection = None;
                 while !over.is_cancelled() {
-                    let mut client = match connection.take() {
-                        Some(client) => client,
-                        None => {
-                            // As a load balancer does: ask whoever is ready now.
-                            let target = if ready.is_ready() { first } else { second };
-                            RawClient::connect(target).await.expect("a connection")
-                        }
+                    let mut client = if let Some(client) = connection.take() {
+                        client
+                    } else {
+                        // As a load balancer does: ask whoever is ready now.
+                        let target = if ready.is_ready() { first } else { second };
+                        RawClient::connect(target).await.expect("a connection")
                     };
                     let answer = client.get("/").await.expect("no request is lost");
                     assert_eq!(answer.status, 200);
@@ -120,7 +119,8 @@ async fn an_idle_connection_is_closed() {
 async fn too_many_or_too_large_headers_are_answered_431() {
     let server = start(hello(), ServerSettings::ALONE);
     for (count, value) in [(65, 1), (200, 1), (1, 17_000)] {
-        let headers: String = (0..count).map(|number| format!("x-{number}: {}\r\n", "v".repeat(value))).collect();
+        let header = |number: u32| ["x-", &number.to_string(), ": ", &"v".repeat(value), "\r\n"].concat();
+        let headers: String = (0..count).map(header).collect();
         let mut client = RawClient::connect(server.address).await.expect("connects");
         let answer = client.ask("GET", "/", &headers, None).await.expect("an answer");
         assert_eq!(answer.status, 431, "{count} headers of {value}");

@@ -85,7 +85,7 @@ impl TestShop {
 
         let mut opener = ShopOpener::new(Arc::clone(&store.blobs), config.shop.clone(), &config.orders, Role::Web);
         let begun = tokio::time::Instant::now();
-        let opened = async {
+        let looking = async {
             loop {
                 if let Ok(records) = opener.attempt(begun.elapsed()).await {
                     return records;
@@ -93,7 +93,7 @@ impl TestShop {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        let records = timeout(PATIENCE, opened).await.expect("the worker makes the store this shop's");
+        let records = timeout(PATIENCE, looking).await.expect("the worker makes the store this shop's");
         let (publisher, handle) = catalogue();
         let mut builder = SnapshotBuilder::default();
         for product in sample(PRODUCTS, 1).expect("a sample") {

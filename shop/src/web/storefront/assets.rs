@@ -23,8 +23,8 @@ pub(super) static ICON_PATH: LazyLock<String> = LazyLock::new(|| path_of("icon",
 
 fn path_of(name: &str, extension: &str, content: &str) -> String {
     let digest = Sha256::digest(content);
-    let head: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    format!("/assets/{name}-{head}.{extension}")
+    let head = digest.iter().take(8).fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
+    format!("/assets/{name}-{head:016x}.{extension}")
 }
 
 /// Answers with a file; one of an earlier release is not here any more.

@@ -279,10 +279,11 @@ pub(super) async fn placed(State(backend): State<Arc<Backend>>, id: OnePart, uri
     let template = OrderPage::new(Frame::new(&backend.name), answer.order, new_key);
     let mut response = page(StatusCode::OK, &template);
     // Right after placing it the page looks once more by itself; after that the visitor decides.
-    if template.is_waiting() && uri.query() == Some("placed") {
-        if let Ok(refresh) = HeaderValue::from_str(&format!("2; url={address}")) {
-            response.headers_mut().insert(header::REFRESH, refresh);
-        }
+    if template.is_waiting()
+        && uri.query() == Some("placed")
+        && let Ok(refresh) = HeaderValue::from_str(&format!("2; url={address}"))
+    {
+        response.headers_mut().insert(header::REFRESH, refresh);
     }
     response
 }
