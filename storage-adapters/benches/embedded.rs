@@ -3,8 +3,10 @@
 #![expect(clippy::expect_used, reason = "a benchmark ends when something fails")]
 
 use std::{
+    fs::File,
     future::Future,
-    path::PathBuf,
+    io::Write,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -43,6 +45,16 @@ async fn measure<Operation: Future<Output = ()>>(
     println!("{name:<44} {rate:>8}/s   p50 {:>7.3} ms   p99 {:>7.3} ms   max {:>7.3} ms", at(500), at(990), at(1000));
 }
 
+/// What a durable write of a small file costs at least, to compare with.
+fn write_bare(folder: &Path, number: usize, body: &[u8]) -> std::io::Result<()> {
+    let staged = folder.join("bare");
+    let mut file = File::create(&staged)?;
+    file.write_all(body)?;
+    file.sync_data()?;
+    std::fs::rename(staged, folder.join(format!("bare-{number}")))?;
+    File::open(folder)?.sync_all()
+}
+
 fn key(text: impl Into<String>) -> Key {
     Key::new(text).expect("a legal key")
 }
@@ -65,6 +77,9 @@ async fn main() {
     let (blobs, queue) = (&store.blobs, &store.queue);
     let none = Metadata::new();
     let body = Bytes::from(vec![7; 4096]);
+
+    let bare = async |number| write_bare(place.path(), number, &body).expect("write");
+    measure("bare write, sync, rename, sync folder", 1000, 1, bare).await;
 
     let put = async |name: String, mode| {
         blobs.put(&key(name), body.clone(), &none, mode).await.expect("put");

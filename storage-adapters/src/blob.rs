@@ -175,14 +175,18 @@ impl fmt::Debug for Blob {
 /// - A write that returned is durable, and every later `get`, `head` and `list` sees it.
 /// - An operation that returned [`Unknown`](crate::ErrorKind::Unknown) or
 ///   [`Unavailable`](crate::ErrorKind::Unavailable) may have happened.
-/// - A conditional put whose reply was lost is sent again with the same nonce: found in place, it won; lost only where
-///   the key holds what another put; else it is `Unknown`, never a bare `Conflict`.
+/// - A conditional put whose reply was lost and that is sent again carries the same nonce. Found in place, it won; it lost
+///   only where the key is written once and holds what another put; else it is `Unknown`, never a bare `Conflict`.
 #[async_trait]
 pub trait BlobStore: Send + Sync + fmt::Debug + 'static {
-    /// Stores `body` and `metadata` under `key` and returns the new state.
+    /// Stores `body`, which may be empty, and `metadata` under `key`, and returns the new state.
     ///
-    /// Of many concurrent conditional puts that expect the same state, one wins and the others get `Conflict`.
-    /// A version once replaced or deleted never comes back, not even for equal bytes.
+    /// - Nothing is left of the body or the metadata that it replaces.
+    /// - Of many concurrent conditional puts that expect the same state, one wins and the others get `Conflict`.
+    /// - A put that gets `Conflict` leaves what is there.
+    /// - Concurrent puts without a condition all succeed, and one of them stays.
+    /// - A version once replaced or deleted never comes back, not even for equal bytes.
+    /// - A blob and blobs below its key (`a` and `a/b`) live side by side, as do keys that differ only in case.
     ///
     /// # Errors
     /// `Conflict` when `mode` does not hold; `Unknown` when that cannot be told; `InvalidInput` for illegal or too much metadata.
@@ -190,7 +194,7 @@ pub trait BlobStore: Send + Sync + fmt::Debug + 'static {
 
     /// Stores a body that arrives in pieces; otherwise as [`put`](Self::put).
     ///
-    /// When `body` yields an error, or the future is dropped, nothing is stored.
+    /// When `body` yields an error, or the future is dropped before `body` has ended, nothing is stored.
     ///
     /// # Errors
     /// As [`put`](Self::put), and the error that `body` yields.
@@ -198,25 +202,27 @@ pub trait BlobStore: Send + Sync + fmt::Debug + 'static {
 
     /// Reads a blob or a range of it. The body is of one state, however long reading takes, or ends in an error.
     ///
-    /// A range that starts at or beyond the end yields no bytes.
+    /// A range that starts at or beyond the end, or is empty, yields no bytes.
     ///
     /// # Errors
-    /// `NotFound`; `Conflict` when another state than `if_version` is there; `Corrupt` when the stored bytes are damaged.
+    /// `NotFound` when there is no blob, whatever `if_version` says; `Conflict` when another state than `if_version` is there; `Corrupt` when the stored bytes are damaged.
     async fn get(&self, key: &Key, options: GetOptions) -> Result<Blob>;
 
-    /// Reads everything but the body.
+    /// Reads everything but the body: the same as a `get` finds.
     ///
     /// # Errors
     /// `NotFound`.
     async fn head(&self, key: &Key) -> Result<(BlobInfo, Metadata)>;
 
-    /// Copies body and metadata of `from` to `to`, which must be absent, inside the store.
+    /// Copies body and metadata of `from` to `to`, which must be absent, inside the store, and returns the state of `to`.
+    ///
+    /// The copy lives on when the original goes.
     ///
     /// # Errors
     /// `NotFound` when `from` is absent; `Conflict` when `to` exists.
     async fn copy(&self, from: &Key, to: &Key) -> Result<Version>;
 
-    /// Removes a blob; an absent one is a success.
+    /// Removes a blob; an absent one is a success. Its key may be created again.
     ///
     /// # Errors
     /// Only those of reaching the store.
@@ -224,7 +230,8 @@ pub trait BlobStore: Send + Sync + fmt::Debug + 'static {
 
     /// Lists the blobs whose key starts with `prefix`, in byte order of their keys, after (not including) `after`.
     ///
-    /// A blob that exists during the whole listing is in it once; one that comes or goes meanwhile may be.
-    /// A listing that is interrupted ends in an error, never early.
+    /// - `prefix` is any text, and may end within a segment; `after` need not exist.
+    /// - A blob that exists during the whole listing is in it once, also when it is replaced; one that comes or goes meanwhile may be.
+    /// - A listing that is interrupted ends in an error, never early.
     fn list(&self, prefix: &str, after: Option<&Key>) -> Listing;
 }

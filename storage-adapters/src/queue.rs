@@ -65,16 +65,19 @@ pub trait Queue: Send + Sync + fmt::Debug + 'static {
     /// Leases up to `max` (at most [`MAX_RECEIVE`]) messages for `lease` (1 s to [`MAX_LEASE`], whole seconds), waiting up to `wait` (at most
     /// [`MAX_WAIT`]) until there is one; none is an empty list.
     ///
-    /// A leased message is delivered to nobody else until its lease ends. When it ends unacknowledged, the message is delivered again.
+    /// - A leased message is delivered to nobody else until its lease ends.
+    /// - When the lease ends unacknowledged, the message is delivered again, with a receipt of its own.
+    /// - A receive that waits returns when a message is sent or a lease ends.
     ///
     /// # Errors
     /// `InvalidInput` when an argument is out of bounds.
     async fn receive(&self, max: usize, lease: Duration, wait: Duration) -> Result<Vec<Message>>;
 
-    /// Lets the lease end `lease` from now and returns the receipt that replaces the old one.
+    /// Lets the lease end `lease` from now, sooner or later than before, and returns the receipt that replaces the old one.
     ///
     /// # Errors
-    /// `LeaseLost` when the lease has ended and the message may be another's, or `receipt` was replaced.
+    /// `LeaseLost` when the lease has ended and the message may be another's, or `receipt` was replaced or acknowledged;
+    /// `InvalidInput` when `lease` is out of bounds.
     async fn extend(&self, receipt: &Receipt, lease: Duration) -> Result<Receipt>;
 
     /// Removes the message for good. A stale receipt removes nothing and is a success: the message comes again.

@@ -1,7 +1,5 @@
 //! The probe lets a store pass that honours the contract, and refuses by name one that does not.
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;

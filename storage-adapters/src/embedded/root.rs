@@ -91,6 +91,7 @@ impl Root {
         }
         judge(magic_of(&path).map_err(inaccessible)?)
             .map_err(|reason| OpenEmbeddedError::UnfitFileSystem { path: path.clone(), reason })?;
+        check_format(&path)?;
         for part in [STAGING, BLOBS] {
             make_folder(&path.join(part)).map_err(inaccessible)?;
         }
@@ -148,19 +149,29 @@ pub(super) fn make_folder(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Checks the file that names the format, and writes it where there is none.
+/// Checks the file that names the format; none is a success.
+fn check_format(path: &Path) -> Result<(), OpenEmbeddedError> {
+    let file = path.join(FORMAT_FILE);
+    match fs::read(&file) {
+        Ok(found) if found == FORMAT.as_bytes() => Ok(()),
+        Ok(_) => Err(OpenEmbeddedError::UnknownFormat(file)),
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(OpenEmbeddedError::Inaccessible { path: file, source }),
+    }
+}
+
+/// Writes the file that names the format where there is none, and else checks it again.
 fn settle_format(path: &Path, staging: &Staging) -> Result<(), OpenEmbeddedError> {
     let file = path.join(FORMAT_FILE);
-    let inaccessible = |source| OpenEmbeddedError::Inaccessible { path: file.clone(), source };
-    let staged = staging.file().map_err(inaccessible)?;
-    staged.write_whole(FORMAT.as_bytes()).map_err(inaccessible)?;
-    match fs::hard_link(staged.path(), &file) {
+    let write = || {
+        let staged = staging.file()?;
+        staged.write_whole(FORMAT.as_bytes())?;
+        fs::hard_link(staged.path(), &file)
+    };
+    match write() {
         Ok(()) => Ok(()),
-        Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => {
-            let found = fs::read(&file).map_err(inaccessible)?;
-            if found == FORMAT.as_bytes() { Ok(()) } else { Err(OpenEmbeddedError::UnknownFormat(file)) }
-        }
-        Err(fault) => Err(inaccessible(fault)),
+        Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => check_format(path),
+        Err(source) => Err(OpenEmbeddedError::Inaccessible { path: file, source }),
     }
 }
 

@@ -52,9 +52,10 @@ async fn a_waiting_receiver_soon_notices_what_another_process_sends() {
         one.queue.send("pack".into()).await.expect("send");
         tokio::time::Instant::now()
     };
-    let ((received, noticed), sent) = futures::join!(receive, send);
+    let ((received, noticed), begun) = futures::join!(receive, send);
     assert_eq!(received, 1);
-    assert!(noticed.duration_since(sent) < Duration::from_secs(5), "{:?}", noticed.duration_since(sent));
+    let reaction = noticed.duration_since(begun);
+    assert!(reaction < Duration::from_secs(5), "{reaction:?}");
 }
 
 #[test]
@@ -80,7 +81,9 @@ fn a_refused_folder_is_left_as_it_was() {
     fs::create_dir(place.path().join("newer")).expect("writable");
     fs::write(place.path().join("newer/FORMAT"), "something else").expect("writable");
     Embedded::open(&EmbeddedConfig { path: place.path().join("newer") }).expect_err("refused");
-    assert_eq!(files(place.path()), [place.path().join("newer/FORMAT")]);
+    let left =
+        fs::read_dir(place.path().join("newer")).expect("readable").map(|entry| entry.expect("readable").file_name());
+    assert!(left.eq(["FORMAT"]));
 }
 
 #[tokio::test]
