@@ -116,7 +116,6 @@ pub(crate) async fn list(blobs: &dyn BlobStore, prefix: &str, most: usize) -> Re
 #[derive(Serialize, serde::Deserialize)]
 struct Enveloped<R> {
     format: u32,
-    #[serde(flatten)]
     record: R,
 }
 

@@ -112,11 +112,7 @@ impl OrderClient {
     ///
     /// # Errors
     /// When the HTTP client cannot be made.
-    pub fn new(
-        blobs: Arc<dyn BlobStore>,
-        records: ShopRecords,
-        token: InternalToken,
-    ) -> Result<Self, ClientError> {
+    pub fn new(blobs: Arc<dyn BlobStore>, records: ShopRecords, token: InternalToken) -> Result<Self, ClientError> {
         Ok(Self {
             registry: Registry::new(blobs)?,
             records,
@@ -153,8 +149,7 @@ impl OrderClient {
 
     async fn ask(&self, order: OrderId, ask: Ask<'_>) -> Result<Answer, OrderError> {
         let deadline = Instant::now() + DEADLINE - MARGIN;
-        let _permit =
-            self.admission.try_acquire().map_err(|_| OrderError::Overloaded { retry_after: COME_BACK })?;
+        let _permit = self.admission.try_acquire().map_err(|_| OrderError::Overloaded { retry_after: COME_BACK })?;
         let shard = shard_of(order, self.records.shards);
         let mut unknown = false;
         loop {

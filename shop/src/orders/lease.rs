@@ -186,9 +186,7 @@ fn give_away<'a>(
     mut loads: BTreeMap<&'a BootId, usize>,
 ) -> Vec<Action> {
     let holder = |worker: &BootId| {
-        takers
-            .get(worker)
-            .map(|address| Holder { boot_id: worker.clone(), address: (*address).to_owned() })
+        takers.get(worker).map(|address| Holder { boot_id: worker.clone(), address: (*address).to_owned() })
     };
     let mine: Vec<u16> = me
         .held

@@ -18,9 +18,9 @@ use futures::{
     stream::{self, BoxStream},
 };
 use object_store::{
-    Attribute, AttributeValue, Attributes, CopyMode, CopyOptions, GetOptions, GetRange, GetResult, GetResultPayload, ListResult,
-    MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
-    UploadPart, path::Path,
+    Attribute, AttributeValue, Attributes, CopyMode, CopyOptions, GetOptions, GetRange, GetResult, GetResultPayload,
+    ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload,
+    PutResult, Result, UploadPart, path::Path,
 };
 use slatedb_common::retry::NonRetryable;
 use storage_adapters::{self as port, BlobInfo, BlobStore, ErrorKind, Key, Metadata, Version};
@@ -389,7 +389,10 @@ impl Upload {
     }
 
     fn ended(&self) -> object_store::Error {
-        object_store::Error::Generic { store: STORE, source: format!("the upload of {} has ended", self.location).into() }
+        object_store::Error::Generic {
+            store: STORE,
+            source: format!("the upload of {} has ended", self.location).into(),
+        }
     }
 }
 
@@ -411,10 +414,8 @@ impl MultipartUpload for Upload {
         let (taken, taking) = oneshot::channel();
         let sent = self.parts.as_ref().is_some_and(|parts| parts.send(Given::Part(joined(data), taken)).is_ok());
         let ended = self.ended();
-        let part: BoxFuture<'static, Result<()>> = async move {
-            if sent && taking.await.is_ok() { Ok(()) } else { Err(ended) }
-        }
-        .boxed();
+        let part: BoxFuture<'static, Result<()>> =
+            async move { if sent && taking.await.is_ok() { Ok(()) } else { Err(ended) } }.boxed();
         part
     }
 

@@ -9,7 +9,7 @@ use object_store::ObjectStore;
 use slatedb::{
     CloseReason, Db, ErrorKind,
     admin::{Admin, AdminBuilder},
-    config::{CompactorOptions, GarbageCollectorDirectoryOptions, GarbageCollectorOptions, Settings},
+    config::{CompactorOptions, FlushOptions, FlushType, GarbageCollectorDirectoryOptions, GarbageCollectorOptions, Settings},
 };
 use storage_adapters::BlobStore;
 use tokio_util::sync::CancellationToken;
@@ -26,8 +26,12 @@ const OPENING: Duration = Duration::from_secs(5);
 /// How often a database looks at its manifest by itself. It need not: a stale writer is fenced when it writes.
 const MANIFEST_POLL: Duration = Duration::from_mins(10);
 
-/// Writes to the log before they are made a table: bounds what the next owner has to read again.
-const LOG_FILES: u64 = 100;
+/// Files of the log from which on their rows are made a table, which bounds what the next owner has to read again. The
+/// database itself would wait for at least 4,096 (`Settings::validate` of SlateDB 0.18).
+pub(super) const LOG_FILES: u32 = 300;
+
+/// Longest that making a table may take before it is left for the next time.
+const TABLING: Duration = Duration::from_secs(10);
 
 /// Tables of the first level from which on they are merged.
 const TABLES_TO_MERGE: usize = 12;
@@ -39,7 +43,10 @@ const MOST_TABLES: usize = 256;
 const STORE_RETRIES: u32 = 60;
 
 /// Bytes of commands that may wait for the store before commands wait too.
-const MOST_UNFLUSHED: usize = 32 * 1024 * 1024;
+const MOST_UNFLUSHED: usize = 64 * 1024 * 1024;
+
+/// Bytes of rows from which on a table is made of them before its time.
+const TABLE_BYTES: usize = 16 * 1024 * 1024;
 
 /// Longest that one merge may take before it is left for the next time.
 const MERGING: Duration = Duration::from_secs(60);
@@ -144,9 +151,9 @@ impl Opening {
         Settings {
             flush_interval: Some(self.flush_interval),
             manifest_poll_interval: MANIFEST_POLL,
-            max_wal_flushes_before_l0_flush: LOG_FILES,
             l0_max_ssts: MOST_TABLES,
             l0_max_ssts_per_key: MOST_TABLES,
+            l0_sst_size_bytes: TABLE_BYTES,
             max_unflushed_bytes: MOST_UNFLUSHED,
             compactor_options: None,
             garbage_collector_options: None,
@@ -175,6 +182,12 @@ impl Upkeep {
     /// Whether the database has gathered enough tables to be merged; looks only at memory.
     pub(super) fn is_due(db: &Db) -> bool {
         db.manifest().l0().len() >= TABLES_TO_MERGE
+    }
+
+    /// Makes a table of the rows that are only in the log.
+    pub(super) async fn shorten_log(db: &Db) -> Result<(), slatedb::Error> {
+        let tabling = db.flush_with_options(FlushOptions { flush_type: FlushType::MemTable });
+        tokio::time::timeout(TABLING, tabling).await.unwrap_or(Ok(()))
     }
 
     /// Merges tables until few are left, then deletes what nothing names any more.

@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use object_store::ObjectStore;
-use slatedb::{
-    DbIterator, DbReader, DbReaderMode, KeyValue,
-    config::DbReaderOptions,
-};
+use slatedb::{DbIterator, DbReader, DbReaderMode, KeyValue, config::DbReaderOptions};
 
 use crate::domain::{CommandRecord, Order, OrderId};
 

@@ -10,7 +10,7 @@ use crate::domain::{IdempotencyKey, OrderId};
 /// The newest row format that this build writes and reads.
 const FORMAT: u8 = 1;
 
-/// Bytes before a row's content: its format, and the start of the SHA-256 of its name and content.
+/// Bytes before a row's content: its format, and the start of the SHA-256 of it, its name and content.
 const HEADER: usize = 9;
 
 /// Largest order that is kept a second time as a command's full answer; a replay of a larger one's command gets the
@@ -113,9 +113,9 @@ pub(super) enum RowError {
     Content(#[from] serde_json::Error),
 }
 
-fn digest(name: &[u8], content: &[u8]) -> [u8; 8] {
+fn digest(format: u8, name: &[u8], content: &[u8]) -> [u8; 8] {
     let length = u64::try_from(name.len()).unwrap_or(u64::MAX).to_be_bytes();
-    let whole = Sha256::new().chain_update(length).chain_update(name).chain_update(content).finalize();
+    let whole = Sha256::new().chain_update([format]).chain_update(length).chain_update(name).chain_update(content).finalize();
     let mut head = [0; 8];
     head.copy_from_slice(&whole[..8]);
     head
@@ -126,7 +126,7 @@ pub(super) fn encode<T: Serialize>(name: &[u8], row: &T) -> Result<Vec<u8>, RowE
     let content = serde_json::to_vec(row)?;
     let mut bytes = Vec::with_capacity(HEADER + content.len());
     bytes.push(FORMAT);
-    bytes.extend_from_slice(&digest(name, &content));
+    bytes.extend_from_slice(&digest(FORMAT, name, &content));
     bytes.extend_from_slice(&content);
     Ok(bytes)
 }
@@ -137,7 +137,7 @@ pub(super) fn decode<T: DeserializeOwned>(name: &[u8], bytes: &Bytes) -> Result<
     if header[0] > FORMAT {
         return Err(RowError::Newer(header[0]));
     }
-    if header[1..] != digest(name, content) {
+    if header[1..] != digest(header[0], name, content) {
         return Err(RowError::Digest);
     }
     Ok(serde_json::from_slice(content)?)

@@ -17,7 +17,8 @@ use tokio::time::Instant;
 
 use super::{
     protocol::{
-        COMMANDS_PATH, CommandMessage, FORMAT, LOOK_PATH, MAX_PATIENCE, MAX_REQUEST_BYTES, READS_PATH, ReadMessage, Reply,
+        COMMANDS_PATH, CommandMessage, FORMAT, LOOK_PATH, MAX_PATIENCE, MAX_REQUEST_BYTES, READS_PATH, ReadMessage,
+        Reply,
     },
     worker::Worker,
 };

@@ -30,7 +30,7 @@ use super::{
     membership::Validity,
     metrics::OrderMetrics,
     object_store_bridge::Gate,
-    opening::{Opened, Opening, Upkeep},
+    opening::{self, Opened, Opening, Upkeep},
     rows::{self, Kind, OutboxRow, RowError},
 };
 
@@ -107,6 +107,12 @@ struct Decided {
     sequence: u64,
 }
 
+/// What went into the log since its rows were last made a table.
+struct Log {
+    written: u32,
+    since: Duration,
+}
+
 /// An open shard that this process owns.
 pub(super) struct Shard {
     /// Its number.
@@ -127,6 +133,8 @@ pub(super) struct Shard {
     answered: AtomicU64,
     metrics: OrderMetrics,
     upkeep: Upkeep,
+    flush_interval: Duration,
+    log: Mutex<Log>,
     /// When files were last deleted, as time since boot.
     kept_up_at: Mutex<Duration>,
     #[cfg(feature = "planted-bugs")]
@@ -135,7 +143,11 @@ pub(super) struct Shard {
 
 impl fmt::Debug for Shard {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Shard").field("number", &self.number).field("epoch", &self.epoch).finish_non_exhaustive()
+        formatter
+            .debug_struct("Shard")
+            .field("number", &self.number)
+            .field("epoch", &self.epoch)
+            .finish_non_exhaustive()
     }
 }
 
@@ -166,6 +178,8 @@ impl Shard {
             wall: Arc::clone(&opening.clock),
             metrics,
             upkeep,
+            flush_interval: opening.flush_interval,
+            log: Mutex::new(Log { written: 0, since: opening.clock.since_boot() }),
             kept_up_at: Mutex::new(opening.clock.since_boot()),
             turns: (0..TURNS).map(|_| AsyncMutex::new(())).collect(),
             admission: Arc::new(Semaphore::new(MOST_AT_ONCE)),
@@ -313,7 +327,11 @@ impl Shard {
 
     async fn write(&self, batch: WriteBatch) -> Result<u64, ShardError> {
         match self.db.write(batch).await {
-            Ok(handle) => Ok(handle.seqnum()),
+            Ok(handle) => {
+                let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+                log.written = log.written.saturating_add(1);
+                Ok(handle.seqnum())
+            }
             Err(error) => {
                 tracing::warn!(shard = self.number, %error, "writing a command failed");
                 Err(self.late())
@@ -348,6 +366,21 @@ impl Shard {
         let (order, replayed) = decided.map_err(ShardError::Refused)?;
         let persisted_at: Timestamp = self.wall.wall();
         Ok(Answer { order, durability: Durability::Persisted, persisted_at, replayed })
+    }
+
+    async fn shorten_log(&self) -> Result<(), slatedb::Error> {
+        let now = self.wall.since_boot();
+        let (written, since) = {
+            let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+            (log.written, log.since)
+        };
+        // At most one file for each write, and one for each flush interval.
+        let intervals = now.saturating_sub(since).div_duration_f64(self.flush_interval);
+        if written < opening::LOG_FILES || intervals < f64::from(opening::LOG_FILES) {
+            return Ok(());
+        }
+        *self.log.lock().unwrap_or_else(PoisonError::into_inner) = Log { written: 0, since: now };
+        Upkeep::shorten_log(&self.db).await
     }
 
     fn outbox(&self) -> std::sync::MutexGuard<'_, BTreeMap<OrderId, Duration>> {
@@ -391,12 +424,18 @@ impl Shard {
         self.db.status().close_reason.is_some()
     }
 
-    /// Merges tables when there are many, and deletes what is not needed once an hour and after merging.
+    /// Shortens the log when it has grown, merges tables when there are many, and deletes what is not needed once an hour and after merging.
     pub(super) async fn keep_up(&self, ending: &CancellationToken) {
+        if self.closing.load(Ordering::SeqCst) {
+            return;
+        }
+        if let Err(error) = self.shorten_log().await {
+            tracing::warn!(shard = self.number, %error, "the log of a database was not shortened; it is tried again");
+        }
         let now = self.wall.since_boot();
         let last = *self.kept_up_at.lock().unwrap_or_else(PoisonError::into_inner);
         let merge = Upkeep::is_due(&self.db);
-        if self.closing.load(Ordering::SeqCst) || !(merge || now >= last + CLEAN_EVERY) {
+        if !merge && now < last + CLEAN_EVERY {
             return;
         }
         *self.kept_up_at.lock().unwrap_or_else(PoisonError::into_inner) = now;
@@ -412,7 +451,8 @@ impl Shard {
         let closed = tokio::time::timeout(HAND_OVER, async {
             let flushed = self.db.flush_with_options(FlushOptions { flush_type: FlushType::Wal }).await;
             self.tasks.wait().await;
-            let closed = self.db.close_with_options(CloseOptions::default().with_flush_type(Some(FlushType::Wal))).await;
+            let closed =
+                self.db.close_with_options(CloseOptions::default().with_flush_type(Some(FlushType::Wal))).await;
             flushed.is_ok() && closed.is_ok()
         })
         .await;

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     lease::{Action, Holder, Lease, Leases, Me, plan},
     membership::Members,
-    opening::{Opening, OpenShardError},
+    opening::{OpenShardError, Opening},
     predecessor::Succession,
     protocol::LOOK_PATH,
     registry::{RegistryError, Swap},
@@ -173,10 +173,7 @@ impl Stewardship {
         }
         let Some(lease) = leases.shards.get(&shard) else { return };
         let floor = lease.holder.as_ref().and_then(|holder| self.members.clock_floor(&holder.boot_id)).unwrap_or(0);
-        let me = Holder {
-            boot_id: self.worker.boot_id.clone(),
-            address: self.worker.settings.address.clone(),
-        };
+        let me = Holder { boot_id: self.worker.boot_id.clone(), address: self.worker.settings.address.clone() };
         let swapped = self.worker.registry.swap(shard, lease, |lease| lease.given_to(Some(me.clone()), floor)).await;
         self.worker.note_room(&swapped);
         match swapped {
@@ -231,7 +228,10 @@ impl Stewardship {
             .filter(|(number, lease)| match &lease.holder {
                 None => true,
                 Some(holder) if holder.boot_id == self.worker.boot_id => self.worker.shard(**number).is_none(),
-                Some(holder) => self.members.is_dead(&holder.boot_id),
+                Some(holder) => {
+                    self.succession.predecessor.as_ref() == Some(&holder.boot_id)
+                        || self.members.is_dead(&holder.boot_id)
+                }
             })
             .map(|(number, _)| match self.failures.get(number) {
                 Some(failure) => format!("{number} ({failure})"),
@@ -274,12 +274,7 @@ async fn open(worker: Arc<Worker>, term: Arc<Term>, number: u16, lease: Lease) -
     Opened { number, lease, result }
 }
 
-async fn try_open(
-    worker: &Arc<Worker>,
-    term: Arc<Term>,
-    number: u16,
-    lease: &Lease,
-) -> Result<Shard, OpenShardError> {
+async fn try_open(worker: &Arc<Worker>, term: Arc<Term>, number: u16, lease: &Lease) -> Result<Shard, OpenShardError> {
     let opening = Opening {
         blobs: Arc::clone(&worker.settings.store.blobs),
         shard: number,
@@ -318,7 +313,9 @@ async fn hand_over(worker: Arc<Worker>, shard: Arc<Shard>, lease: Lease, to: Opt
     match swapped {
         Ok(Swap::Won(_)) => tracing::info!(shard = number, flushed, to = receiver, "handed a shard over"),
         Ok(Swap::Lost) => tracing::info!(shard = number, "the shard had been taken over already"),
-        Err(error) => tracing::warn!(shard = number, %error, "the lease was not given away; it is taken when it is old"),
+        Err(error) => {
+            tracing::warn!(shard = number, %error, "the lease was not given away; it is taken when it is old")
+        }
     }
     if let Some(to) = to {
         let nudge = worker

@@ -83,7 +83,8 @@ fn an_acknowledged_order_that_is_not_stored_is_lost_with_all_its_commands() {
 
 #[test]
 fn an_unknown_outcome_may_be_stored_or_not() {
-    let mut ledger = vec![entry("create", CREATE, "unknown"), entry("add", "a", "unknown"), entry("submit", "s", "unknown")];
+    let mut ledger =
+        vec![entry("create", CREATE, "unknown"), entry("add", "a", "unknown"), entry("submit", "s", "unknown")];
     assert!(verify(&[stored()], &ledger).is_clean());
     ledger.push(entry("add", "b", "unknown"));
     assert!(verify(&[stored()], &ledger).is_clean());

@@ -312,9 +312,8 @@ impl Worker {
     /// Keeps the databases small until told to end.
     async fn keep_up(&self, ending: &CancellationToken) {
         loop {
-            for shard in self.shards() {
-                shard.keep_up(ending).await;
-            }
+            let shards = self.shards();
+            futures::future::join_all(shards.iter().map(|shard| shard.keep_up(ending))).await;
             if ending.run_until_cancelled(tokio::time::sleep(UPKEEP_EVERY)).await.is_none() {
                 return;
             }
@@ -405,11 +404,7 @@ impl Worker {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             store_owner: self.records.get().map(|records| records.owner.clone()),
             waiting: self.settings.readiness.waiting(),
-            shards: self
-                .shards()
-                .iter()
-                .map(|shard| OwnedShard { shard: shard.number, epoch: shard.epoch })
-                .collect(),
+            shards: self.shards().iter().map(|shard| OwnedShard { shard: shard.number, epoch: shard.epoch }).collect(),
             queue: self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }

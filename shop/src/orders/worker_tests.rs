@@ -16,7 +16,7 @@ use crate::{
 const TOKEN: &str = "a token of the tests";
 
 /// Longest that anything is waited for.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn config(folder: &Path) -> ShopConfig {
     ShopConfig {
@@ -88,7 +88,8 @@ async fn until(what: &str, holds: impl Fn() -> bool) {
 
 impl Running {
     async fn ready(&self) {
-        until("the worker is ready", || self.worker.settings.readiness.is_ready()).await;
+        let ready = tokio::time::timeout(PATIENCE, self.worker.settings.readiness.ready()).await;
+        assert!(ready.is_ok(), "{:?}", self.worker.settings.readiness.waiting());
     }
 
     fn owns(&self) -> BTreeSet<u16> {
@@ -104,10 +105,12 @@ impl Running {
     }
 
     /// Ends as `kill -9` does: nothing is flushed, closed or given back. The databases' own tasks are cut off from the store.
-    fn crash(self) {
+    async fn crash(mut self) {
         for shard in self.worker.shards() {
             shard.cut_off();
         }
+        self.life.abort();
+        assert!((&mut self.life).await.is_err_and(|error| error.is_cancelled()));
     }
 
     fn client(&self) -> OrderClient {
@@ -192,7 +195,7 @@ async fn what_was_answered_survives_a_crash_and_the_next_worker_with_the_lock_is
         orders.push((order, number));
     }
     drop(client);
-    first.crash();
+    first.crash().await;
     let began = Instant::now();
     let second = start_with(config(folder.path()), Some(state)).await;
     second.ready().await;
@@ -251,7 +254,7 @@ async fn the_shards_of_a_worker_that_died_are_taken_over_in_ten_seconds() {
     client.execute(order, add("A-1", 7)).await.expect("adds");
     let second = start(folder.path()).await;
     until("the shards are shared", || first.owns().len() == 2 && second.owns().len() == 2).await;
-    first.crash();
+    first.crash().await;
     let began = Instant::now();
     until("the second has all", || second.owns().len() == 4).await;
     assert!(began.elapsed() < Duration::from_secs(12), "{:?}", began.elapsed());
@@ -269,7 +272,7 @@ async fn a_create_repeated_around_a_crash_gives_the_same_order_once() {
     let order = client.order_id(&create.key);
     let before = client.execute(order, create.clone()).await.expect("creates");
     client.execute(order, add("A-1", 1)).await.expect("adds");
-    first.crash();
+    first.crash().await;
     let second = start_with(config(folder.path()), Some(state)).await;
     second.ready().await;
     let after = second.client().execute(order, create).await.expect("repeats");
@@ -304,9 +307,10 @@ async fn a_store_of_another_shop_is_taken_only_when_told_to_and_when_nobody_live
     let refused = start_with(other.clone(), None).await;
     let readiness = refused.worker.settings.readiness.clone();
     until("it says whose the store is", || {
-        readiness.waiting().iter().any(|waiting| {
-            waiting.reason == WaitingReason::StoreBelongsToAnother && waiting.message.contains("uid-1")
-        })
+        readiness
+            .waiting()
+            .iter()
+            .any(|waiting| waiting.reason == WaitingReason::StoreBelongsToAnother && waiting.message.contains("uid-1"))
     })
     .await;
     drop(refused);
