@@ -74,6 +74,12 @@ impl Snapshot {
         self.records.len()
     }
 
+    /// The currency of the prices; `None` when there is no product.
+    #[must_use]
+    pub fn currency(&self) -> Option<Currency> {
+        self.records.first().map(|record| record.currency)
+    }
+
     /// Bytes that products and index take in memory.
     #[must_use]
     pub fn bytes(&self) -> usize {
