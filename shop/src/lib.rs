@@ -1,10 +1,12 @@
 //! The shop: web, worker and the verbs of an administrator, over any store that honours the contract. No I/O here.
 //!
-//! Modules use each other downwards only: `run` and `cli` on top, then `web`, `orders` and `catalogue`, then `domain`.
+//! Modules use each other downwards only: `cli` on top, then `process`, then `web`, `orders` and `catalogue`, then `domain`.
 
 pub mod catalogue;
+pub mod cli;
 pub mod domain;
 pub mod orders;
+pub mod process;
 pub mod readiness;
 pub mod telemetry;
 pub mod web;

@@ -1,0 +1,130 @@
+//! The whole shop in one process, on Embedded storage. Does I/O.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
+
+use prometheus_client::registry::Registry;
+use shop_contract::config::{CatalogueConfig, FORMAT, InternalConfig, OrdersConfig, ShopConfig, ShopIdentity};
+use storage_adapters::config::StorageConfig;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    orders::{InternalToken, OrderMetrics, Worker, WorkerSettings},
+    readiness::Readiness,
+    web::{Metrics, ServerSettings, operations, serve},
+};
+
+use super::{
+    ProcessError, asked_to_end,
+    parts::{listen_at, open_store},
+    web::{Web, open_shop},
+    worker::seed,
+};
+
+/// Number of order shards of a new shop.
+const SHARDS: u16 = 4;
+
+/// What the owner marker of such a shop names; there is no Shop resource whose UID it could be.
+const UID: &str = "shop-run";
+
+/// Runs a shop whose data is in `storage` and that listens on `address`, until the process is asked to end. `ready` is
+/// told the address, with its port, when the shop sells.
+///
+/// # Errors
+/// When the address is taken, or a part of the process ends by itself.
+pub async fn run_alone(
+    storage: StorageConfig,
+    address: SocketAddr,
+    ready: impl FnOnce(SocketAddr),
+) -> Result<(), ProcessError> {
+    let listener = listen_at(address)?;
+    let address = listener.local_addr().map_err(|source| ProcessError::Listen { address, source })?;
+    let internal_listener = listen_at((Ipv4Addr::LOCALHOST, 0).into())?;
+    let internal_address = internal_listener.local_addr().map_err(|source| ProcessError::Listen { address, source })?;
+    let config = config(storage);
+    let token = InternalToken::of_process(&Uuid::new_v4().simple().to_string());
+    let (asked, watch) = asked_to_end()?;
+    let readiness = Readiness::starting();
+    let mut registry = Registry::default();
+    let (metrics, order_metrics) = (Metrics::register(&mut registry), OrderMetrics::register(&mut registry));
+    let operations = operations(readiness.clone(), Arc::new(registry));
+    let work = async {
+        let Some(store) = asked.run_until_cancelled(open_store(&config, &readiness)).await else { return Ok(()) };
+        let worker = Worker::new(WorkerSettings {
+            config: config.clone(),
+            store: store.clone(),
+            address: internal_address.to_string(),
+            token: token.clone(),
+            state_folder: None,
+            flush_interval: WorkerSettings::EMBEDDED_FLUSH,
+            readiness: readiness.clone(),
+            metrics: order_metrics,
+        })?;
+        let (end_worker, end_internal) = (CancellationToken::new(), CancellationToken::new());
+        let internal =
+            serve(internal_listener, worker.router(), ServerSettings::ALONE, readiness.clone(), end_internal.clone());
+        let shopfront = async {
+            let opened = asked.run_until_cancelled(open_shop(&store, &config, &readiness)).await;
+            if let Some(records) = opened {
+                let web = Web {
+                    config: &config,
+                    store: store.clone(),
+                    records,
+                    token,
+                    metrics,
+                    readiness: &readiness,
+                    operations: Some(operations),
+                };
+                web.serve(listener, ServerSettings::ALONE, asked.clone()).await?;
+            }
+            // The worker ends last, since the last requests are still its.
+            end_worker.cancel();
+            Ok::<(), ProcessError>(())
+        };
+        let order_service = async {
+            let ended = worker.run(end_worker.clone()).await;
+            end_internal.cancel();
+            asked.cancel();
+            ended
+        };
+        let beside = async {
+            seed(&config, &store, &worker).await;
+            readiness.ready().await;
+            ready(address);
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            (fronted, worked, _) = async { tokio::join!(shopfront, order_service, internal) } => {
+                fronted?;
+                worked?;
+            }
+            () = beside => {}
+        }
+        Ok::<(), ProcessError>(())
+    };
+    tokio::select! {
+        ended = work => ended,
+        () = async { watch.await; std::future::pending().await } => Ok(()),
+    }
+}
+
+fn config(storage: StorageConfig) -> ShopConfig {
+    ShopConfig {
+        format: FORMAT,
+        shop: ShopIdentity {
+            name: "shop".to_owned(),
+            namespace: String::new(),
+            uid: UID.to_owned(),
+            // An empty folder is a new shop: nothing else could be meant by running one there.
+            initialise: true,
+            adopt_existing: false,
+        },
+        orders: OrdersConfig { shards: SHARDS },
+        catalogue: CatalogueConfig { sample: true },
+        internal: InternalConfig { token_file: "/dev/null".into() },
+        storage,
+    }
+}

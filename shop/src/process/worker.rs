@@ -1,0 +1,133 @@
+//! A worker pod: owns order shards, confirms orders, and gives a new shop its sample catalogue. Does I/O.
+
+use std::{
+    env,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use axum::{Router, body::Body, http::Request};
+use prometheus_client::registry::Registry;
+use shop_contract::{INTERNAL_PORT, OPERATIONS_PORT, config::ShopConfig, status::PodStatus};
+use storage_adapters::{BlobStore, Store};
+use tokio::time::sleep;
+use tower::ServiceExt;
+use uuid::Uuid;
+
+use crate::{
+    catalogue::seed_sample_if_absent,
+    orders::{InternalToken, OrderMetrics, Worker, WorkerSettings},
+    readiness::Readiness,
+    web::internal,
+};
+
+use super::{
+    ProcessError, asked_to_end,
+    guard::guard,
+    parts::{SideServers, listen_on, open_store},
+};
+
+/// The variable with the pod's address.
+const POD_ADDRESS: &str = "POD_IP";
+
+/// A folder that outlives a restart of the container, when the pod mounts one.
+const STATE_FOLDER: &str = "/var/run/cloudshop";
+
+/// How often the sample is tried again, and the store's owner looked for.
+const SEED_AGAIN: Duration = Duration::from_millis(500);
+
+/// Runs a worker pod until the process is asked to end.
+///
+/// # Errors
+/// When a port is taken, the token is missing, or a part of the process ends by itself.
+pub async fn run_worker(config: ShopConfig) -> Result<(), ProcessError> {
+    let token = InternalToken::from_file(&config.internal.token_file)?;
+    let address = env::var(POD_ADDRESS).ok().filter(|address| !address.is_empty());
+    let address = address.ok_or(ProcessError::PodAddress(POD_ADDRESS))?;
+    let (operations_listener, internal_listener) = (listen_on(OPERATIONS_PORT)?, listen_on(INTERNAL_PORT)?);
+    let (asked, watch) = asked_to_end()?;
+    let readiness = Readiness::starting();
+    let mut registry = Registry::default();
+    let metrics = OrderMetrics::register(&mut registry);
+    let serving = Arc::new(OnceLock::new());
+    let mut side = SideServers::start(
+        operations_listener,
+        internal_listener,
+        internal_api(token.clone(), readiness.clone(), Arc::clone(&serving)),
+        Arc::new(registry),
+        &readiness,
+    );
+    let work = async {
+        let Some(store) = asked.run_until_cancelled(open_store(&config, &readiness)).await else { return Ok(()) };
+        let settings = WorkerSettings {
+            config: config.clone(),
+            store: store.clone(),
+            address: format!("{}:{INTERNAL_PORT}", bracketed(&address)),
+            token,
+            state_folder: Some(PathBuf::from(STATE_FOLDER)).filter(|folder| folder.is_dir()),
+            flush_interval: WorkerSettings::EMBEDDED_FLUSH,
+            readiness: readiness.clone(),
+            metrics,
+        };
+        let worker = Worker::new(settings)?;
+        let _ = serving.set(worker.router());
+        tokio::select! {
+            ended = worker.run(asked.clone()) => ended?,
+            never = guard(store.clone(), &config, &readiness) => match never {},
+            () = async { seed(&config, &store, &worker).await; std::future::pending().await } => {}
+        }
+        Ok::<(), ProcessError>(())
+    };
+    tokio::select! {
+        ended = work => ended?,
+        failed = side.failed() => return Err(failed),
+        () = async { watch.await; std::future::pending().await } => {}
+    }
+    side.stop().await
+}
+
+/// Gives the shop the sample catalogue when it asks for it and has none, once the store is known to be the shop's.
+pub(super) async fn seed(config: &ShopConfig, store: &Store, worker: &Worker) {
+    if !config.catalogue.sample {
+        return;
+    }
+    while worker.status().store_owner.is_none() {
+        sleep(SEED_AGAIN).await;
+    }
+    let blobs: &dyn BlobStore = &*store.blobs;
+    loop {
+        match seed_sample_if_absent(blobs).await {
+            Ok(seeded) => {
+                if seeded {
+                    tracing::info!("the shop had no catalogue and got the sample");
+                }
+                return;
+            }
+            Err(error) => tracing::warn!(%error, "the sample catalogue was not stored; trying again"),
+        }
+        sleep(SEED_AGAIN).await;
+    }
+}
+
+/// The worker's API once there is a worker, until then its status alone.
+fn internal_api(token: InternalToken, readiness: Readiness, worker: Arc<OnceLock<Router>>) -> Router {
+    let boot_id = Uuid::new_v4().to_string();
+    let waiting = internal(token, move || PodStatus {
+        boot_id: boot_id.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        store_owner: None,
+        waiting: readiness.waiting(),
+        shards: Vec::new(),
+        queue: None,
+    });
+    Router::new().fallback(async move |request: Request<Body>| {
+        let router = worker.get().unwrap_or(&waiting).clone();
+        router.oneshot(request).await
+    })
+}
+
+/// An address as it stands before a port.
+fn bracketed(address: &str) -> String {
+    if address.contains(':') { format!("[{address}]") } else { address.to_owned() }
+}
