@@ -110,7 +110,8 @@ pub(super) enum Action {
 
 /// What this worker does next, given all leases and what it knows of all workers.
 pub(super) fn plan(me: &Me<'_>, leases: &Leases, members: &Members) -> Vec<Action> {
-    let mut takers: BTreeMap<&BootId, &str> = members.takers().collect();
+    let mut takers: BTreeMap<&BootId, &str> =
+        members.takers().filter(|(worker, _)| me.predecessor != Some(*worker)).collect();
     if me.leaving {
         takers.remove(me.boot_id);
     }

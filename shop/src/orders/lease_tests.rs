@@ -98,8 +98,8 @@ fn a_predecessor_whose_lock_is_held_is_gone_at_once() {
     let (me, before, held) = (boot(1), boot(9), BTreeMap::new());
     let me = Me { boot_id: &me, predecessor: Some(&before), held: &held, leaving: false };
     // The predecessor's heartbeat still looks fresh.
-    let actions = plan(&me, &leases, &members(&[1], &[]));
-    assert_eq!(actions.len(), 2);
+    let actions = plan(&me, &leases, &members(&[1, 9], &[]));
+    assert_eq!(actions, [Action::Take { shard: 0 }, Action::Take { shard: 1 }]);
 }
 
 #[test]

@@ -9,7 +9,9 @@ use object_store::ObjectStore;
 use slatedb::{
     CloseReason, Db, ErrorKind,
     admin::{Admin, AdminBuilder},
-    config::{CompactorOptions, FlushOptions, FlushType, GarbageCollectorDirectoryOptions, GarbageCollectorOptions, Settings},
+    config::{
+        CompactorOptions, FlushOptions, FlushType, GarbageCollectorDirectoryOptions, GarbageCollectorOptions, Settings,
+    },
 };
 use storage_adapters::BlobStore;
 use tokio_util::sync::CancellationToken;

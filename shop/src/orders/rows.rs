@@ -115,7 +115,8 @@ pub(super) enum RowError {
 
 fn digest(format: u8, name: &[u8], content: &[u8]) -> [u8; 8] {
     let length = u64::try_from(name.len()).unwrap_or(u64::MAX).to_be_bytes();
-    let whole = Sha256::new().chain_update([format]).chain_update(length).chain_update(name).chain_update(content).finalize();
+    let whole =
+        Sha256::new().chain_update([format]).chain_update(length).chain_update(name).chain_update(content).finalize();
     let mut head = [0; 8];
     head.copy_from_slice(&whole[..8]);
     head

@@ -49,6 +49,9 @@ const HINT_AGAIN: Duration = Duration::from_secs(60);
 /// How often files that nothing needs are deleted when nothing was merged meanwhile.
 const CLEAN_EVERY: Duration = Duration::from_hours(1);
 
+/// Longest that is spent before handing over on making it short.
+const PREPARING: Duration = Duration::from_millis(500);
+
 /// Longest that handing over may take, of the second within which a shopper's command must be answered.
 const HAND_OVER: Duration = Duration::from_millis(800);
 
@@ -446,6 +449,11 @@ impl Shard {
 
     /// Answers what is under way, flushes and closes; `true` when everything was flushed. Bounded in time.
     pub(super) async fn hand_over(&self) -> bool {
+        // While still answering, so that the next owner has next to nothing of the log to read while nobody answers.
+        let shortened = tokio::time::timeout(PREPARING, Upkeep::shorten_log(&self.db)).await;
+        if !matches!(shortened, Ok(Ok(()))) {
+            tracing::debug!(shard = self.number, "the log was not shortened before handing over");
+        }
         self.closing.store(true, Ordering::SeqCst);
         self.tasks.close();
         let closed = tokio::time::timeout(HAND_OVER, async {

@@ -8,9 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     lease::{Action, Holder, Lease, Leases, Me, plan},
-    membership::Members,
+    membership::{BootId, Members, Pace},
     opening::{OpenShardError, Opening},
-    predecessor::Succession,
     protocol::LOOK_PATH,
     registry::{RegistryError, Swap},
     shard::{Shard, Term},
@@ -23,6 +22,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Longest that another worker is waited for when it is told to look.
 const NUDGE: Duration = Duration::from_millis(300);
 
+/// Longest that telling others about the end may take, of the little time that there is.
+const FAREWELL: Duration = Duration::from_millis(300);
+
 /// What came of opening a shard.
 struct Opened {
     number: u16,
@@ -33,7 +35,7 @@ struct Opened {
 /// What a worker knows and does about leases.
 pub(super) struct Stewardship {
     worker: Arc<Worker>,
-    succession: Succession,
+    predecessor: Option<BootId>,
     members: Members,
     /// The leases that were taken in this term and are served or being opened.
     held: BTreeMap<u16, Lease>,
@@ -46,11 +48,11 @@ pub(super) struct Stewardship {
 }
 
 impl Stewardship {
-    pub(super) fn new(worker: Arc<Worker>, succession: Succession) -> Self {
+    pub(super) fn new(worker: Arc<Worker>, predecessor: Option<BootId>) -> Self {
         let term = worker.term();
         Self {
             worker,
-            succession,
+            predecessor,
             members: Members::default(),
             held: BTreeMap::new(),
             term,
@@ -73,6 +75,12 @@ impl Stewardship {
             }
         }
         self.worker.leave();
+        // Others must know before they see its shards go, or they would even the load by giving it some back.
+        match tokio::time::timeout(FAREWELL, self.worker.send_heartbeat(Pace::BUSY)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "others were not told that this worker leaves"),
+            Err(_late) => tracing::warn!("others were not told in time that this worker leaves"),
+        }
         self.openings.shutdown().await;
         self.look().await;
         self.hand_over_rest().await;
@@ -141,7 +149,7 @@ impl Stewardship {
         let held: BTreeMap<u16, u64> = self.held.iter().map(|(shard, lease)| (*shard, lease.epoch)).collect();
         let me = Me {
             boot_id: &self.worker.boot_id,
-            predecessor: self.succession.predecessor.as_ref(),
+            predecessor: self.predecessor.as_ref(),
             held: &held,
             leaving: self.worker.is_leaving(),
         };
@@ -229,8 +237,7 @@ impl Stewardship {
                 None => true,
                 Some(holder) if holder.boot_id == self.worker.boot_id => self.worker.shard(**number).is_none(),
                 Some(holder) => {
-                    self.succession.predecessor.as_ref() == Some(&holder.boot_id)
-                        || self.members.is_dead(&holder.boot_id)
+                    self.predecessor.as_ref() == Some(&holder.boot_id) || self.members.is_dead(&holder.boot_id)
                 }
             })
             .map(|(number, _)| match self.failures.get(number) {

@@ -187,7 +187,7 @@ impl Worker {
         let (worker, until) = (Arc::clone(self), beating.clone());
         parts.spawn(async move { worker.beat(&until).await });
 
-        let stewardship = Stewardship::new(Arc::clone(self), succession);
+        let stewardship = Stewardship::new(Arc::clone(self), succession.predecessor.clone());
         let mut steward = JoinSet::new();
         steward.spawn(stewardship.run(ending.clone()));
         let ended = tokio::select! {
@@ -271,7 +271,7 @@ impl Worker {
         }
     }
 
-    async fn send_heartbeat(&self, pace: Pace) -> Result<(), RegistryError> {
+    pub(super) async fn send_heartbeat(&self, pace: Pace) -> Result<(), RegistryError> {
         let term = self.term();
         let clock_millis = self.shards().iter().map(|shard| shard.clock_millis()).max();
         let heartbeat = Heartbeat {
