@@ -1,16 +1,20 @@
 //! A store: the blobs and the queue of one provider, opened together, tried out before they are used.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     blob::BlobStore,
     config::{Provider, StorageConfig, StorageConfigError},
+    decorators::{TimeLimited, TimeLimits},
     embedded::{Embedded, OpenEmbeddedError},
     probe::{ProbeError, probe_blobs, probe_queue},
     queue::Queue,
 };
 
-/// An open store.
+/// Longest time of an operation on the disk. One that takes longer is broken, not busy.
+const DISK_TIME_LIMIT: Duration = Duration::from_secs(30);
+
+/// An open store, whose operations all end in time.
 #[derive(Clone, Debug)]
 pub struct Store {
     /// Its blobs.
@@ -50,7 +54,9 @@ impl Store {
             Provider::Embedded => {
                 let settings = config.embedded.as_ref().ok_or(StorageConfigError::NoSettings(provider))?;
                 let Embedded { blobs, queue, probe_queue } = Embedded::open(settings)?;
-                (Self { blobs, queue }, probe_queue)
+                let limits = TimeLimits { operation: DISK_TIME_LIMIT, ..TimeLimits::default() };
+                let blobs = Arc::new(TimeLimited::new(blobs, limits));
+                (Self { blobs, queue: Arc::new(TimeLimited::new(queue, limits)) }, probe_queue)
             }
         };
         let refuse = |source| OpenStoreError::Probe { provider, source };

@@ -1,6 +1,6 @@
 //! Stores and queues around others: each counts, limits, repeats or disturbs what passes through. No I/O of their own.
 //!
-//! Each implements the whole of both ports and honours their contract, except where [`faults`] is told to break it.
+//! Each implements the whole of both ports and honours their contract, except where [`Faulty`] is told to break it.
 
 mod faults;
 mod metering;
