@@ -12,8 +12,11 @@ use shop::{
 /// Searches of each kind.
 const SEARCHES: usize = 20_000;
 
+/// Makes a query that a shopper who wants this product may write.
+type Query = fn(&Product, &mut Random) -> String;
+
 /// Kinds of queries, and how many of a hundred searches of the mix are of each.
-const KINDS: &[(&str, usize, fn(&Product, &mut Random) -> String)] = &[
+const KINDS: &[(&str, usize, Query)] = &[
     ("one word", 40, |product, random| random.word(product)),
     ("beginning of a word", 30, |product, random| {
         let (word, length) = (random.word(product), 1 + random.below(4));

@@ -42,6 +42,7 @@ pub struct SnapshotBuilder {
 
 struct Draft {
     record: Record,
+    category: u16,
     /// Where the folded name ends in `folded`; it starts where the one before ends.
     folded_end: u32,
 }
@@ -79,10 +80,10 @@ impl SnapshotBuilder {
                 amount: price.amount,
                 start: small(start),
                 name_bytes: u16::try_from(name_bytes).unwrap_or(u16::MAX),
-                category,
                 currency: price.currency,
                 sku_bytes: u8::try_from(product.sku.as_str().len()).unwrap_or(u8::MAX),
             },
+            category,
             folded_end: small(self.folded.len()),
         });
         Ok(())
@@ -126,6 +127,7 @@ impl SnapshotBuilder {
             identity: Identity::of(digest),
             fragments: String::with_capacity(fragments.len()),
             records: Vec::with_capacity(drafts.len()),
+            category_of: Vec::with_capacity(drafts.len()),
             categories,
             by_name: Order::default(),
             by_price: Order::default(),
@@ -135,14 +137,18 @@ impl SnapshotBuilder {
         };
         for draft in sorted {
             let draft = draft as usize;
-            let record = drafts[draft].record;
+            let Draft { record, category, .. } = drafts[draft];
             let end = drafts.get(draft + 1).map_or(fragments.len(), |next| next.record.start as usize);
             let start = small(snapshot.fragments.len());
             snapshot.fragments.push_str(&fragments[record.start as usize..end]);
-            snapshot.records.push(Record { start, category: renumbered[record.category as usize], ..record });
+            snapshot.records.push(Record { start, ..record });
+            snapshot.category_of.push(renumbered[category as usize]);
         }
         drop((fragments, folded, drafts));
         order_all(&mut snapshot);
+        let mut postings = std::mem::take(&mut snapshot.postings);
+        postings.count_ready(|bits| snapshot.count_categories(bits));
+        snapshot.postings = postings;
         let skus = &snapshot.by_sku.all;
         let twice = skus
             .windows(2)
@@ -176,8 +182,8 @@ fn categories_by_value(numbers: HashMap<Box<str>, u16>) -> (Vec<CategoryEntry>, 
 
 /// Fills the orders and the categories' counts.
 fn order_all(snapshot: &mut Snapshot) {
-    for record in &snapshot.records {
-        snapshot.categories[record.category as usize].products += 1;
+    for &category in &snapshot.category_of {
+        snapshot.categories[category as usize].products += 1;
     }
     let mut end = 0;
     for entry in &mut snapshot.categories {
@@ -196,7 +202,7 @@ fn order_all(snapshot: &mut Snapshot) {
         let mut next: Vec<u32> = snapshot.categories.iter().map(|entry| entry.end - entry.products).collect();
         let mut by_category = vec![0; all.len()];
         for &id in &all {
-            let place = &mut next[snapshot.records[id as usize].category as usize];
+            let place = &mut next[snapshot.category_of[id as usize] as usize];
             by_category[*place as usize] = id;
             *place += 1;
         }

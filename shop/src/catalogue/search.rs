@@ -30,6 +30,8 @@ struct Matches<'snapshot> {
     better: Vec<Bits<'snapshot>>,
     /// The one that the query names by its SKU, better than any.
     exact: Option<u32>,
+    /// The facets of all of them, when they are known without counting.
+    facets: Option<&'snapshot [(u16, u32)]>,
 }
 
 impl Snapshot {
@@ -51,7 +53,7 @@ impl Snapshot {
             },
         };
         let mut matches = self.matches(query.text);
-        let facets = self.count_categories(&matches.all);
+        let facets = matches.facets.map_or_else(|| self.count_categories(&matches.all), <[_]>::to_vec);
         if let Some(category) = query.category {
             self.keep_category(&mut matches, category);
         }
@@ -76,12 +78,13 @@ impl Snapshot {
         if text.trim().is_empty() {
             let mut all = self.postings.none();
             self.by_name.all.iter().for_each(|&id| sets::set(&mut all, id));
-            return Matches { all, better: Vec::new(), exact: None };
+            return Matches { all, better: Vec::new(), exact: None, facets: None };
         }
         let terms = terms(&fold(text));
         let exact = self.id_of(text.trim());
         let mut matches = self.matches_of(&terms);
         if let Some(id) = exact {
+            matches.facets = matches.facets.filter(|_| sets::has(&matches.all, id));
             sets::set(&mut matches.all, id);
         } else if sets::is_empty(&matches.all) && terms.iter().any(|term| may_hold_typo(term)) {
             matches = self.misspelt_matches_of(&terms);
@@ -93,21 +96,28 @@ impl Snapshot {
     fn matches_of(&self, terms: &[String]) -> Matches<'_> {
         let mut all: Option<Vec<u64>> = None;
         let mut better = Vec::new();
+        let mut facets = None;
         for term in terms {
             let starting = self.words.starting_with(term);
             if starting.is_empty() {
-                return Matches { all: self.postings.none(), better: Vec::new(), exact: None };
+                return Matches { all: self.postings.none(), better: Vec::new(), exact: None, facets: None };
             }
             if let Some(whole) = self.whole(&starting, term) {
                 better.push(self.postings.union(&whole));
             }
             let these = self.postings.union(&starting);
             match &mut all {
-                None => all = Some(these.into_owned()),
-                Some(all) => sets::intersect(all, &these),
+                None => {
+                    facets = self.postings.ready_facets(&starting);
+                    all = Some(these.into_owned());
+                }
+                Some(all) => {
+                    facets = None;
+                    sets::intersect(all, &these);
+                }
             }
         }
-        Matches { all: all.unwrap_or_else(|| self.postings.none()), better, exact: None }
+        Matches { all: all.unwrap_or_else(|| self.postings.none()), better, exact: None, facets }
     }
 
     /// As [`matches_of`](Self::matches_of), with a typo in each term that is long enough; a whole word is better than a beginning of one, and either
@@ -135,17 +145,17 @@ impl Snapshot {
                 Some(all) => sets::intersect(all, &these),
             }
         }
-        Matches { all: all.unwrap_or_else(|| self.postings.none()), better, exact: None }
+        Matches { all: all.unwrap_or_else(|| self.postings.none()), better, exact: None, facets: None }
     }
 
     fn whole(&self, starting: &Range<u32>, term: &str) -> Option<Range<u32>> {
         self.words.whole(starting, term.len()).map(|word| word..word + 1)
     }
 
-    fn count_categories(&self, products: &[u64]) -> Vec<(u16, u32)> {
+    pub(super) fn count_categories(&self, products: &[u64]) -> Vec<(u16, u32)> {
         let mut counts = vec![0_u32; self.categories.len()];
         for id in sets::all_products(products) {
-            counts[self.records[id as usize].category as usize] += 1;
+            counts[self.category_of[id as usize] as usize] += 1;
         }
         facets(counts.into_iter())
     }

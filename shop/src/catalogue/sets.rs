@@ -18,9 +18,17 @@ pub(super) struct Postings {
     /// Where each word's products end.
     ends: Vec<u32>,
     /// Ranges of words with so many products that their union is kept, by (start, end).
-    ready: HashMap<(u32, u32), Box<[u64]>>,
+    ready: HashMap<(u32, u32), Ready>,
     /// Words of 64 bits that a set takes.
     width: usize,
+}
+
+/// A set that is kept.
+#[derive(Debug)]
+struct Ready {
+    bits: Box<[u64]>,
+    /// Its facets, as counting them takes longer than all else of a search with many matches.
+    facets: Box<[(u16, u32)]>,
 }
 
 impl Postings {
@@ -41,8 +49,20 @@ impl Postings {
         }
         let mut bits = vec![0; self.width];
         set_all(&mut bits, products);
-        self.ready.insert(key, bits.into());
+        self.ready.insert(key, Ready { bits: bits.into(), facets: Box::default() });
         true
+    }
+
+    /// Keeps the facets of all sets that are kept.
+    pub(super) fn count_ready(&mut self, facets: impl Fn(&[u64]) -> Vec<(u16, u32)>) {
+        for ready in self.ready.values_mut() {
+            ready.facets = facets(&ready.bits).into();
+        }
+    }
+
+    /// The facets of the products of any of `words`, when they are kept.
+    pub(super) fn ready_facets(&self, words: &Range<u32>) -> Option<&[(u16, u32)]> {
+        self.ready.get(&(words.start, words.end)).map(|ready| &*ready.facets)
     }
 
     /// The products of all `words`, each word's in order.
@@ -59,7 +79,7 @@ impl Postings {
     /// The products of any of `words`.
     pub(super) fn union(&self, words: &Range<u32>) -> Bits<'_> {
         if let Some(ready) = self.ready.get(&(words.start, words.end)) {
-            return Cow::Borrowed(ready);
+            return Cow::Borrowed(&ready.bits);
         }
         let mut bits = self.none();
         set_all(&mut bits, self.of(words));
@@ -69,7 +89,7 @@ impl Postings {
     /// Adds the products of any of `words` to `bits`.
     pub(super) fn add(&self, words: &Range<u32>, bits: &mut [u64]) {
         match self.ready.get(&(words.start, words.end)) {
-            Some(ready) => bits.iter_mut().zip(ready).for_each(|(into, from)| *into |= from),
+            Some(ready) => bits.iter_mut().zip(&ready.bits).for_each(|(into, from)| *into |= from),
             None => set_all(bits, self.of(words)),
         }
     }

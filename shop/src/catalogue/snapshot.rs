@@ -16,6 +16,8 @@ pub struct Snapshot {
     /// Each product's JSON, one after the other, by id.
     pub(super) fragments: String,
     pub(super) records: Vec<Record>,
+    /// Number of each product's category, by id: apart from the records, as facets read all of them.
+    pub(super) category_of: Vec<u16>,
     /// By value.
     pub(super) categories: Vec<CategoryEntry>,
     pub(super) by_name: Order,
@@ -33,7 +35,6 @@ pub(super) struct Record {
     pub(super) start: u32,
     /// Bytes of its name as JSON, without the quotes.
     pub(super) name_bytes: u16,
-    pub(super) category: u16,
     pub(super) currency: Currency,
     pub(super) sku_bytes: u8,
 }
@@ -86,6 +87,7 @@ impl Snapshot {
         let orders = [&self.by_name, &self.by_price, &self.by_sku];
         self.fragments.capacity()
             + self.records.capacity() * size_of::<Record>()
+            + self.category_of.capacity() * size_of::<u16>()
             + orders.map(|order| order.all.capacity() + order.by_category.capacity()).iter().sum::<usize>()
                 * size_of::<u32>()
             + self.words.bytes()
@@ -171,7 +173,7 @@ impl<'snapshot> ProductView<'snapshot> {
     /// The part of the shop it stands in.
     #[must_use]
     pub fn category(&self) -> &'snapshot str {
-        &self.snapshot.categories[self.record().category as usize].value
+        &self.snapshot.categories[self.snapshot.category_of[self.id as usize] as usize].value
     }
 
     /// `{"sku":..,"name":..,"price":{"amount":..,"currency":..},"category":..}`
