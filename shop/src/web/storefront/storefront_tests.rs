@@ -6,8 +6,9 @@ const OWN: &str = "content-type: application/x-www-form-urlencoded\r\nsec-fetch-
 
 /// The value of the first field of this name in a page.
 fn field(page: &str, name: &str) -> String {
-    let place = page.find(&format!("name=\"{name}\" value=\"")).unwrap_or_else(|| panic!("no {name} in {page}"));
-    page[place..].split('"').nth(3).expect("a value").to_owned()
+    let (_, after) = page.split_once(&format!("name=\"{name}\"")).unwrap_or_else(|| panic!("no {name} in {page}"));
+    let (_, value) = after.split_once("value=\"").expect("a value");
+    value.split('"').next().expect("its end").to_owned()
 }
 
 fn cookie(answer: &RawAnswer) -> String {
