@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// After how long an object is applied again although nobody was seen to change it: a lost event then heals by itself.
-const TRUST: Duration = Duration::from_secs(1800);
+const TRUST: Duration = Duration::from_mins(30);
 
 /// Why an object was not brought to what it should be.
 #[derive(Debug, thiserror::Error)]
@@ -99,7 +99,7 @@ impl Applier {
                 Child::PersistentVolumeClaim(object) => self.apply_one(shop, child.kind(), object).await?,
                 Child::NetworkPolicy(object) => self.apply_one(shop, child.kind(), object).await?,
                 Child::Service(object) => self.apply_one(shop, child.kind(), object).await?,
-                Child::Deployment(object) => self.apply_one(shop, child.kind(), object.as_ref()).await?,
+                Child::Deployment(object) => self.apply_one(shop, child.kind(), object).await?,
                 Child::HorizontalPodAutoscaler(object) => self.apply_one(shop, child.kind(), object).await?,
                 Child::PodDisruptionBudget(object) => self.apply_one(shop, child.kind(), object).await?,
                 Child::Ingress(object) => self.apply_one(shop, child.kind(), object).await?,

@@ -30,7 +30,7 @@ pub struct RunArguments {
     /// Image of the shop's pods.
     #[arg(long, env = "SHOP_IMAGE")]
     pub shop_image: String,
-    /// Whether nodes pull the shop's image: Always, IfNotPresent or Never.
+    /// Whether nodes pull the shop's image: always, if it is not there, or never.
     #[arg(long, env = "SHOP_IMAGE_PULL_POLICY", default_value = "IfNotPresent",
           value_parser = ["Always", "IfNotPresent", "Never"])]
     pub shop_image_pull_policy: String,

@@ -184,7 +184,7 @@ fn any_spec() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn no_spec_makes_the_operator_panic(spec in any_spec(), name in any::<String>()) {

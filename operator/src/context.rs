@@ -13,7 +13,7 @@ use crate::{apply::Applier, build::BuildSettings, index::Index, metrics::Metrics
 /// The first wait after a failure.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// The longest wait after many failures in a row.
-const LAST_RETRY: Duration = Duration::from_secs(60);
+const LAST_RETRY: Duration = Duration::from_mins(1);
 
 /// What every reconciliation uses.
 pub struct Context {

@@ -186,15 +186,12 @@ fn shop_of<K: Resource>(object: &K) -> Option<ObjectRef<ShopMetadata>> {
 }
 
 /// The events of one watch, with its failures counted and noted rather than passed on: they must hold back no other.
-fn watched<K: 'static>(
+fn watched<K: Send + 'static>(
     kind: &'static str,
     events: impl Stream<Item = Result<Event<K>, watcher::Error>> + Send + 'static,
     health: Arc<Health>,
     metrics: Arc<crate::metrics::Metrics>,
-) -> impl Stream<Item = Event<K>> + Send + 'static
-where
-    K: Send,
-{
+) -> impl Stream<Item = Event<K>> + Send + 'static {
     events.filter_map(move |event| {
         let event = match event {
             Ok(event) => {

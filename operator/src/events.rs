@@ -16,13 +16,13 @@ const ACTION: &str = "Reconcile";
 pub fn events(shop: Option<&ValidatedShop>, before: &ShopStatus, after: &ShopStatus) -> Vec<Event> {
     let mut events = Vec::new();
     if before.conditions.is_empty() && shop.is_some() {
-        events.push(event(EventType::Normal, "Created", "the shop's objects are created".into()));
+        events.push(event(EventType::Normal, "Created", "the shop's objects are created"));
     }
     if before.store_initialised != Some(true) && after.store_initialised == Some(true) {
         events.push(if shop.is_some_and(|shop| shop.storage.adopt_existing) {
-            event(EventType::Normal, "StoreAdopted", "the store and the data found in it are this Shop's now".into())
+            event(EventType::Normal, "StoreAdopted", "the store and the data found in it are this Shop's now")
         } else {
-            event(EventType::Normal, "StoreInitialised", "the store is set up; it is never set up again".into())
+            event(EventType::Normal, "StoreInitialised", "the store is set up; it is never set up again")
         });
     }
     let changed = |kind: ConditionType| {
@@ -34,15 +34,15 @@ pub fn events(shop: Option<&ValidatedShop>, before: &ShopStatus, after: &ShopSta
     if let Some((_, ready)) = changed(ConditionType::Ready)
         && ready.status == ConditionStatus::True
     {
-        events.push(event(EventType::Normal, "Ready", ready.message.clone()));
+        events.push(event(EventType::Normal, "Ready", &ready.message));
     }
     if let Some((_, degraded)) = changed(ConditionType::Degraded)
         && degraded.status == ConditionStatus::True
     {
-        events.push(event(EventType::Warning, &degraded.reason, degraded.message.clone()));
+        events.push(event(EventType::Warning, &degraded.reason, &degraded.message));
     }
     if let Some((Some(_), paused)) = changed(ConditionType::ReconciliationPaused) {
-        events.push(event(EventType::Normal, &paused.reason, paused.message.clone()));
+        events.push(event(EventType::Normal, &paused.reason, &paused.message));
     }
     events
 }
@@ -51,7 +51,7 @@ fn find(status: &ShopStatus, kind: ConditionType) -> Option<&Condition> {
     status.conditions.iter().find(|condition| condition.kind == kind.as_str())
 }
 
-fn event(kind: EventType, reason: &str, note: String) -> Event {
+fn event(kind: EventType, reason: &str, note: &str) -> Event {
     // The Events API takes notes of up to 1 KiB.
     let note = note.chars().take(250).collect();
     Event { type_: kind, reason: reason.to_owned(), note: Some(note), action: ACTION.to_owned(), secondary: None }

@@ -89,15 +89,15 @@ impl Index {
     /// The objects in a namespace that a Shop controls.
     #[must_use]
     pub fn owned_by(&self, namespace: &str, owner: &str) -> Vec<(Key, Entry)> {
-        let mut owned: Vec<_> = self
+        let mut found: Vec<_> = self
             .lock()
             .entries
             .iter()
             .filter(|(key, entry)| key.namespace == namespace && entry.owner.as_deref() == Some(owner))
             .map(|(key, entry)| (key.clone(), entry.clone()))
             .collect();
-        owned.sort_by(|(left, _), (right, _)| left.cmp(right));
-        owned
+        found.sort_by(|(left, _), (right, _)| left.cmp(right));
+        found
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

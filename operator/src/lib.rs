@@ -16,6 +16,7 @@ pub mod events;
 #[cfg(test)]
 mod fixtures;
 pub mod health;
+mod hex;
 pub mod index;
 pub mod labels;
 pub mod metrics;

@@ -175,7 +175,10 @@ fn container_trouble(container: &ContainerStatus) -> Option<(Trouble, String)> {
             let last = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
             Some((
                 Trouble::Crashing,
-                last.map_or(message, |ended| format!("it ended with exit code {}", ended.exit_code)),
+                last.map_or(message, |ended| match &ended.message {
+                    Some(message) => format!("it ended with exit code {}: {message}", ended.exit_code),
+                    None => format!("it ended with exit code {}", ended.exit_code),
+                }),
             ))
         }
         _ => None,

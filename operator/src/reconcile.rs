@@ -26,19 +26,19 @@ use crate::{
     prune::{PruneError, prune},
     status::{self, Outcome, status},
     token::{Token, TokenError, ensure_token},
-    validate::{ValidatedShop, validate},
+    validate::{ValidatedShop, ValidationError, validate},
 };
 
 /// How long all of a reconciliation may take.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 /// When to look again at a shop in which something is under way.
 const UNSETTLED: Duration = Duration::from_secs(2);
 /// When to look again at a shop in which something is wrong for long.
 const TROUBLED: Duration = Duration::from_secs(10);
 /// For how long a shop counts as under way, rather than in trouble.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 /// When to look again at a shop that serves and of which nothing was heard.
-const SETTLED: Duration = Duration::from_secs(60);
+const SETTLED: Duration = Duration::from_mins(1);
 
 /// Why a Shop could not be brought to what its spec asks for.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +94,7 @@ pub async fn reconcile(
 }
 
 /// What to do after a failure: try again, later each time.
+#[expect(clippy::needless_pass_by_value, reason = "the signature that the applier calls")]
 pub fn on_error(reference: Arc<PartialObjectMeta<Shop>>, error: &ReconcileError, context: Arc<Context>) -> Action {
     let (namespace, name) = (reference.namespace().unwrap_or_default(), reference.name_any());
     context.metrics.count(Counter::Reconciliations("failure"));
@@ -108,10 +109,11 @@ async fn reconcile_shop(context: &Context, namespace: &str, name: &str) -> Resul
         context.failures.clear(namespace, name);
         return Ok(Action::await_change());
     };
-    let (shop, before) = match found.parse() {
-        Ok(parsed) => parsed,
-        Err((error, before)) => {
-            let after = status::invalid(&before, found.generation(), &error, Timestamp::now());
+    let before = found.status();
+    let shop = match found.parse() {
+        Ok(shop) => shop,
+        Err(error) => {
+            let after = status::invalid(&before, found.generation(), &error.to_string(), Timestamp::now());
             report(context, &found, None, &before, after).await?;
             return Ok(Action::await_change());
         }
@@ -126,24 +128,28 @@ async fn reconcile_shop(context: &Context, namespace: &str, name: &str) -> Resul
     Ok(next)
 }
 
+/// Why nothing can be built from a Shop.
+#[derive(Debug, thiserror::Error)]
+enum InvalidShop {
+    #[error("the spec cannot be read: {0}; the definition of Shop in this cluster may be of another version")]
+    Unreadable(#[from] serde_json::Error),
+    #[error("the Shop cannot be built: {0}")]
+    Invalid(#[from] ValidationError),
+}
+
 /// A Shop as it is stored.
 struct Found(DynamicObject);
 
 impl Found {
-    /// The Shop and its last status, or what is wrong with it and its last status.
-    fn parse(&self) -> Result<(ValidatedShop, ShopStatus), (String, ShopStatus)> {
-        // A status that cannot be read is as good as none: it is made anew from what is seen.
-        let status = self.0.data.get("status").cloned().unwrap_or_default();
-        let before: ShopStatus = serde_json::from_value(status).unwrap_or_default();
-        let spec = match serde_json::from_value(self.0.data.get("spec").cloned().unwrap_or_default()) {
-            Ok(spec) => spec,
-            Err(error) => return Err((format!("the spec cannot be read: {error}"), before)),
-        };
-        let shop = Shop { metadata: self.0.metadata.clone(), spec, status: None };
-        match validate(&shop) {
-            Ok(shop) => Ok((shop, before)),
-            Err(error) => Err((status::invalid_message(&error), before)),
-        }
+    /// The Shop in a form that can be built from, or what is wrong with it.
+    fn parse(&self) -> Result<ValidatedShop, InvalidShop> {
+        let spec = serde_json::from_value(self.0.data.get("spec").cloned().unwrap_or_default())?;
+        Ok(validate(&Shop { metadata: self.0.metadata.clone(), spec, status: None })?)
+    }
+
+    /// Its last status. One that cannot be read is as good as none: it is made anew from what is seen.
+    fn status(&self) -> ShopStatus {
+        serde_json::from_value(self.0.data.get("status").cloned().unwrap_or_default()).unwrap_or_default()
     }
 
     fn generation(&self) -> Option<i64> {

@@ -11,7 +11,7 @@ use crate::{
     conditions::{ConditionType, Reason},
     labels::Component,
     observation::{DeploymentState, Observation, PodState, Report},
-    validate::{Provider, ValidatedShop, ValidationError},
+    validate::{Provider, ValidatedShop},
 };
 
 /// The longest message a condition carries, in characters; what pods and clusters say is cut there.
@@ -33,15 +33,9 @@ pub enum Outcome {
 pub fn invalid(previous: &ShopStatus, generation: Option<i64>, error: &str, now: Timestamp) -> ShopStatus {
     let mut conditions = Conditions::new(previous, generation, now);
     let message = format!("{error}; until then the shop stays as it is");
-    conditions.set(ConditionType::Ready, false, Reason::InvalidSpec, message.clone());
-    conditions.set(ConditionType::Degraded, true, Reason::InvalidSpec, message);
+    conditions.set(ConditionType::Ready, false, Reason::InvalidSpec, &message);
+    conditions.set(ConditionType::Degraded, true, Reason::InvalidSpec, &message);
     ShopStatus { observed_generation: generation, conditions: conditions.done(), ..previous.clone() }
-}
-
-/// The message for a Shop that [`validate`](crate::validate::validate) refuses.
-#[must_use]
-pub fn invalid_message(error: &ValidationError) -> String {
-    format!("the Shop cannot be built: {error}")
 }
 
 /// The status of a Shop, from what was seen and how the last changes went.
@@ -77,37 +71,37 @@ pub fn status(
     let progress = progress(shop, seen);
     match (&progress, findings.first()) {
         _ if serves && applied && available => {
-            conditions.set(ConditionType::Ready, true, Reason::Serving, "the shop serves".into());
+            conditions.set(ConditionType::Ready, true, Reason::Serving, "the shop serves");
         }
         (_, Some(finding)) => {
-            conditions.set(ConditionType::Ready, false, finding.reason, finding.message.clone());
+            conditions.set(ConditionType::Ready, false, finding.reason, &finding.message);
         }
         (Some((_, message)), None) => {
-            conditions.set(ConditionType::Ready, false, Reason::RollingOut, message.clone());
+            conditions.set(ConditionType::Ready, false, Reason::RollingOut, message);
         }
         (None, None) => {
-            let message = "the pods are not ready yet".into();
+            let message = "the pods are not ready yet";
             conditions.set(ConditionType::Ready, false, Reason::RollingOut, message);
         }
     }
     match progress {
         Some((Reason::RolloutStuck, message)) => {
-            conditions.set(ConditionType::Progressing, false, Reason::RolloutStuck, message);
+            conditions.set(ConditionType::Progressing, false, Reason::RolloutStuck, &message);
         }
-        Some((reason, message)) => conditions.set(ConditionType::Progressing, true, reason, message),
-        None => conditions.set(ConditionType::Progressing, false, Reason::Settled, "nothing is under way".into()),
+        Some((reason, message)) => conditions.set(ConditionType::Progressing, true, reason, &message),
+        None => conditions.set(ConditionType::Progressing, false, Reason::Settled, "nothing is under way"),
     }
     match findings.iter().find(|finding| finding.degrades) {
         Some(Finding { reason, message, .. }) => {
-            conditions.set(ConditionType::Degraded, true, *reason, message.clone());
+            conditions.set(ConditionType::Degraded, true, *reason, message);
         }
-        None => conditions.set(ConditionType::Degraded, false, Reason::AsExpected, "nothing is wrong".into()),
+        None => conditions.set(ConditionType::Degraded, false, Reason::AsExpected, "nothing is wrong"),
     }
     if paused {
-        let message = "spec.paused is true; nothing is changed or repaired until it is false".into();
+        let message = "spec.paused is true; nothing is changed or repaired until it is false";
         conditions.set(ConditionType::ReconciliationPaused, true, Reason::Paused, message);
     } else {
-        let message = "spec.paused is false".into();
+        let message = "spec.paused is false";
         conditions.set(ConditionType::ReconciliationPaused, false, Reason::Reconciling, message);
     }
 
@@ -162,7 +156,7 @@ fn set_available(conditions: &mut Conditions<'_>, seen: &Observation) -> bool {
         (false, _) => (false, Reason::WebUnavailable, "no web pod serves"),
         (true, false) => (false, Reason::WorkersUnavailable, "no worker serves, so no order can be changed"),
     };
-    conditions.set(ConditionType::Available, available, reason, message.into());
+    conditions.set(ConditionType::Available, available, reason, message);
     available
 }
 
@@ -242,7 +236,7 @@ fn shards(shop: &ValidatedShop, previous: &ShopStatus, seen: &Observation) -> Ve
                 .filter(|(owned, _)| owned.shard == id)
                 .max_by_key(|(owned, _)| owned.epoch);
             match owner {
-                Some((owned, pod)) => ShardStatus { id, owner: Some(pod.name.clone()), epoch: Some(owned.epoch), home },
+                Some((lease, pod)) => ShardStatus { id, owner: Some(pod.name.clone()), epoch: Some(lease.epoch), home },
                 None if complete => ShardStatus { id, owner: None, epoch: None, home },
                 None => previous.shards.iter().find(|shard| shard.id == id).cloned().unwrap_or(ShardStatus {
                     id,
@@ -294,17 +288,17 @@ struct Conditions<'a> {
     previous: &'a ShopStatus,
     generation: Option<i64>,
     now: Timestamp,
-    conditions: Vec<Condition>,
+    next: Vec<Condition>,
 }
 
 impl<'a> Conditions<'a> {
     fn new(previous: &'a ShopStatus, generation: Option<i64>, now: Timestamp) -> Self {
         // Kubernetes writes such times in whole seconds.
         let now = now.round(Unit::Second).unwrap_or(now);
-        Self { previous, generation, now, conditions: previous.conditions.clone() }
+        Self { previous, generation, now, next: previous.conditions.clone() }
     }
 
-    fn set(&mut self, kind: ConditionType, holds: bool, reason: Reason, message: String) {
+    fn set(&mut self, kind: ConditionType, holds: bool, reason: Reason, message: &str) {
         let status = if holds { ConditionStatus::True } else { ConditionStatus::False };
         let unchanged_since = self
             .previous
@@ -320,14 +314,14 @@ impl<'a> Conditions<'a> {
             last_transition_time: unchanged_since.unwrap_or(self.now),
             observed_generation: self.generation,
         };
-        match self.conditions.iter_mut().find(|earlier| earlier.kind == kind.as_str()) {
+        match self.next.iter_mut().find(|earlier| earlier.kind == kind.as_str()) {
             Some(earlier) => *earlier = condition,
-            None => self.conditions.push(condition),
+            None => self.next.push(condition),
         }
     }
 
     fn done(self) -> Vec<Condition> {
-        self.conditions
+        self.next
     }
 }
 

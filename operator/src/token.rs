@@ -11,6 +11,7 @@ use rand::Rng as _;
 
 use crate::{
     constants::{FIELD_MANAGER, TOKEN_KEY},
+    hex::hex,
     index::owner,
     labels::labels,
     validate::ValidatedShop,
@@ -33,7 +34,7 @@ impl Token {
     fn random() -> Self {
         let mut bytes = [0_u8; TOKEN_BYTES];
         rand::rng().fill_bytes(&mut bytes);
-        Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+        Self(hex(&bytes))
     }
 }
 

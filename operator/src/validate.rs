@@ -182,7 +182,7 @@ pub fn validate(shop: &Shop) -> Result<ValidatedShop, ValidationError> {
     let ShopSpec { storage, orders, catalogue, web, worker, expose, deletion_policy: DeletionPolicy::Retain, paused } =
         &shop.spec;
     if !(1..=64).contains(&orders.shards) {
-        return Err(field("spec.orders.shards", orders.shards, "1 to 64"));
+        return Err(field("spec.orders.shards", &orders.shards.to_string(), "1 to 64"));
     }
     Ok(ValidatedShop {
         names: Names::new(name),
@@ -204,8 +204,8 @@ pub fn validate(shop: &Shop) -> Result<ValidatedShop, ValidationError> {
     })
 }
 
-fn field(field: &'static str, found: impl ToString, expected: &'static str) -> ValidationError {
-    ValidationError::Field { field, found: found.to_string(), expected }
+fn field(field: &'static str, found: &str, expected: &'static str) -> ValidationError {
+    ValidationError::Field { field, found: found.to_owned(), expected }
 }
 
 fn provider(storage: &crate::api::StorageSpec) -> Result<Provider, ValidationError> {
@@ -223,7 +223,7 @@ fn provider(storage: &crate::api::StorageSpec) -> Result<Provider, ValidationErr
 fn web_replicas(autoscaling: &Autoscaling) -> Result<Replicas, ValidationError> {
     let Autoscaling { min_replicas, max_replicas, target_cpu_utilization } = *autoscaling;
     if min_replicas == 0 || min_replicas > max_replicas {
-        return Err(field("spec.web.autoscaling.minReplicas", min_replicas, "1 up to maxReplicas"));
+        return Err(field("spec.web.autoscaling.minReplicas", &min_replicas.to_string(), "1 up to maxReplicas"));
     }
     Ok(Replicas { minimum: min_replicas, maximum: max_replicas, target_cpu: target_cpu_utilization })
 }
@@ -232,10 +232,10 @@ fn worker_replicas(autoscaling: &WorkerAutoscaling, shards: u16) -> Result<Repli
     let WorkerAutoscaling { min_replicas, max_replicas, target_cpu_utilization } = *autoscaling;
     let maximum = max_replicas.unwrap_or_else(|| shards.min(4).max(min_replicas));
     if maximum > shards {
-        return Err(field("spec.worker.autoscaling.maxReplicas", maximum, "at most spec.orders.shards"));
+        return Err(field("spec.worker.autoscaling.maxReplicas", &maximum.to_string(), "at most spec.orders.shards"));
     }
     if min_replicas == 0 || min_replicas > maximum {
-        return Err(field("spec.worker.autoscaling.minReplicas", min_replicas, "1 up to maxReplicas"));
+        return Err(field("spec.worker.autoscaling.minReplicas", &min_replicas.to_string(), "1 up to maxReplicas"));
     }
     Ok(Replicas { minimum: min_replicas, maximum, target_cpu: target_cpu_utilization })
 }
@@ -268,7 +268,7 @@ fn resources(resources: &Resources, defaults: &DefaultResources) -> Result<PodRe
         None => default(defaults.memory_request)?.min(memory_limit.clone()),
     };
     if memory_request > memory_limit || cpu_limit.as_ref().is_some_and(|limit| &cpu_request > limit) {
-        return Err(field("resources.requests", memory_request, "requests of at most the limits"));
+        return Err(field("resources.requests", &memory_request.to_string(), "requests of at most the limits"));
     }
     Ok(PodResources { cpu_request, cpu_limit, memory_request, memory_limit })
 }

@@ -1,1 +1,200 @@
+//! Each rule of the Shop, as the API server applies it: what is refused, where, and in which words.
 
+use kube::{CustomResourceExt as _, core::cel::Validator};
+use serde_json::{Value, json};
+
+use super::Shop;
+use crate::fixtures::{least, most, shop};
+
+/// A Shop as the API server stores it, with every default.
+fn stored(spec: Value) -> Value {
+    serde_json::to_value(shop(spec)).expect("JSON")
+}
+
+fn with(mut object: Value, changes: &[(&str, Value)]) -> Value {
+    for (path, value) in changes {
+        let (parent, field) = path.rsplit_once('/').expect("a path");
+        let mut place = &mut object;
+        for step in parent.split('/').skip(1) {
+            place = &mut place[step];
+        }
+        if value.is_null() {
+            place.as_object_mut().expect("an object").remove(field);
+        } else {
+            place[field] = value.clone();
+        }
+    }
+    object
+}
+
+/// The places and messages of what the rules refuse.
+fn refused(object: &Value, old: Option<&Value>) -> Vec<(String, String)> {
+    let crd = Shop::crd();
+    let schema = crd.spec.versions[0].schema.as_ref().and_then(|schema| schema.open_api_v3_schema.as_ref());
+    let schema = serde_json::to_value(schema.expect("a schema")).expect("JSON");
+    match Validator::new().validate(&schema, object, old) {
+        Ok(()) => Vec::new(),
+        Err(errors) => {
+            errors.as_slice().iter().map(|error| (error.field_path.clone(), error.message.clone())).collect()
+        }
+    }
+}
+
+const NAME: &str = "metadata.name becomes the name of a Service; write one that starts with a letter and holds only a-z, 0-9 and '-', such as corner";
+const LONG_NAME: &str = "metadata.name has more than 39 characters; write a shorter one, since the names of the shop's pods are made from it";
+const TOO_MANY_WORKERS: &str = "spec.worker.autoscaling.maxReplicas is larger than spec.orders.shards; write at most the number of shards, since a worker without a shard has nothing to do";
+const TOO_FEW_SHARDS: &str = "spec.worker.autoscaling.minReplicas is larger than spec.orders.shards; write at most the number of shards, since a worker without a shard has nothing to do";
+const RANGE: &str = "minReplicas is larger than maxReplicas; write a minReplicas of at most maxReplicas";
+const SIZE: &str = "size is not a quantity; write a number with a unit, such as 10Gi";
+const SMALL: &str = "size is below 64Mi; write a size that holds a shop, such as 10Gi";
+const LARGE: &str = "size is above 64Ti; write at most 64Ti";
+const SHRINK: &str = "size is smaller than it was and a volume cannot shrink; write the earlier size or a larger one";
+const STORAGE_CLASS: &str = "storageClassName is not the name of a storage class; write one that `kubectl get storageclass` shows, or leave it out for the default one";
+const OTHER_CLASS: &str = "storageClassName cannot change, as the volume stays where it is; write the earlier value";
+const SHARDS: &str =
+    "spec.orders.shards cannot change, as every order is kept in the shard that its id names; write the earlier value";
+const HOST: &str = "host is not a host name; write the name alone, in lower case and without http://, port or path, such as shop.example.org";
+const CLASS: &str = "className is not the name of an ingress class; write one that `kubectl get ingressclass` shows, or leave it out for the default one";
+const TLS: &str = "tlsSecretName is not the name of a Secret; write that of a Secret of type kubernetes.io/tls in this namespace, or leave it out for plain HTTP";
+const CPU: &str = "cpu is not a quantity; write cores or thousandths of a core, such as 250m";
+const LITTLE_CPU: &str = "cpu is below 10m; write at least 10m";
+const MUCH_CPU: &str = "cpu is above 256 cores; write at most 256";
+const MEMORY: &str = "memory is not a quantity; write a number with a unit, such as 128Mi";
+const LITTLE_MEMORY: &str = "memory is below 32Mi; write at least 32Mi";
+const MUCH_MEMORY: &str = "memory is above 4Ti; write at most 4Ti";
+const CPU_REQUEST: &str = "requests.cpu is larger than limits.cpu; write a request of at most the limit";
+const MEMORY_REQUEST: &str = "requests.memory is larger than limits.memory; write a request of at most the limit";
+
+#[test]
+fn what_the_rules_refuse_at_creation_they_refuse_in_these_words() {
+    const CLAIM: &str = "/spec/storage/embedded/volumeClaim";
+    let one = |path: &str, value: Value| vec![(path.to_owned(), value)];
+    let resources = |tier: &str, value: Value| one(&format!("/spec/{tier}/resources"), value);
+    let size = |value: &str| one(&format!("{CLAIM}/size"), json!(value));
+    let storage_class = |value: &str| one(&format!("{CLAIM}/storageClassName"), json!(value));
+    let name = |value: &str| one("/metadata/name", json!(value));
+    let ingress = |value: Value| one("/spec/expose/ingress", value);
+    let host = |value: &str| ingress(json!({ "host": value }));
+    let cases = [
+        (name("1corner"), NAME),
+        (name("-corner"), NAME),
+        (name("corner-"), NAME),
+        (name("Corner"), NAME),
+        (name("corner.shop"), NAME),
+        (name("corner_shop"), NAME),
+        (name(&"a".repeat(40)), LONG_NAME),
+        (one("/spec/worker/autoscaling/maxReplicas", json!(5)), TOO_MANY_WORKERS),
+        (one("/spec/worker/autoscaling/minReplicas", json!(5)), TOO_FEW_SHARDS),
+        (
+            vec![
+                ("/spec/worker/autoscaling/minReplicas".into(), json!(3)),
+                ("/spec/worker/autoscaling/maxReplicas".into(), json!(2)),
+            ],
+            RANGE,
+        ),
+        (one("/spec/web/autoscaling/minReplicas", json!(21)), RANGE),
+        (one("/spec/web/autoscaling/maxReplicas", json!(1)), RANGE),
+        (size("ten"), SIZE),
+        (size("10GB"), SIZE),
+        (size("10 Gi"), SIZE),
+        (size("63Mi"), SMALL),
+        (size("0"), SMALL),
+        (size("-1Gi"), SMALL),
+        (size("65Ti"), LARGE),
+        (storage_class(""), STORAGE_CLASS),
+        (storage_class("Fast"), STORAGE_CLASS),
+        (storage_class("fast disk"), STORAGE_CLASS),
+        (host("http://shop.example.org"), HOST),
+        (host("shop.example.org/"), HOST),
+        (host("shop.example.org:8080"), HOST),
+        (host("Shop.example.org"), HOST),
+        (host("*.example.org"), HOST),
+        (host(".example.org"), HOST),
+        (host("shop..org"), HOST),
+        (ingress(json!({ "host": "a.example", "className": "" })), CLASS),
+        (ingress(json!({ "host": "a.example", "className": "Nginx" })), CLASS),
+        (ingress(json!({ "host": "a.example", "tlsSecretName": "" })), TLS),
+        (ingress(json!({ "host": "a.example", "tlsSecretName": "a/b" })), TLS),
+        (resources("web", json!({ "requests": { "cpu": "much" } })), CPU),
+        (resources("web", json!({ "limits": { "cpu": "1 core" } })), CPU),
+        (resources("worker", json!({ "requests": { "cpu": "1GHz" } })), CPU),
+        (resources("web", json!({ "requests": { "cpu": "0" } })), LITTLE_CPU),
+        (resources("worker", json!({ "requests": { "cpu": "9m" } })), LITTLE_CPU),
+        (resources("worker", json!({ "limits": { "cpu": "257" } })), MUCH_CPU),
+        (resources("web", json!({ "requests": { "memory": "lots" } })), MEMORY),
+        (resources("worker", json!({ "limits": { "memory": "1GB" } })), MEMORY),
+        (resources("web", json!({ "requests": { "memory": "128m" } })), LITTLE_MEMORY),
+        (resources("worker", json!({ "limits": { "memory": "31Mi" } })), LITTLE_MEMORY),
+        (resources("web", json!({ "limits": { "memory": "5Ti" } })), MUCH_MEMORY),
+        (resources("web", json!({ "requests": { "cpu": "2" }, "limits": { "cpu": "1500m" } })), CPU_REQUEST),
+        (resources("worker", json!({ "requests": { "cpu": "2" }, "limits": { "cpu": "1" } })), CPU_REQUEST),
+        (resources("web", json!({ "requests": { "memory": "1Gi" }, "limits": { "memory": "1G" } })), MEMORY_REQUEST),
+        (resources("worker", json!({ "requests": { "memory": "1Gi" }, "limits": { "memory": "1G" } })), MEMORY_REQUEST),
+    ];
+    for (changes, wanted) in cases {
+        let changes: Vec<_> = changes.iter().map(|(path, value)| (path.as_str(), value.clone())).collect();
+        let refused = refused(&with(stored(least()), &changes), None);
+        let messages: Vec<_> = refused.iter().map(|(_, message)| message.as_str()).collect();
+        assert_eq!(messages, [wanted], "{changes:?}");
+    }
+}
+
+#[test]
+fn what_the_rules_refuse_as_a_change_they_refuse_in_these_words() {
+    const CLAIM: &str = "/spec/storage/embedded/volumeClaim";
+    let (size, class) = (format!("{CLAIM}/size"), format!("{CLAIM}/storageClassName"));
+    let cases = [
+        ((least(), "/spec/orders/shards", json!(5)), "spec.orders.shards", SHARDS),
+        ((most(), "/spec/orders/shards", json!(6)), "spec.orders.shards", SHARDS),
+        ((least(), &size, json!("9Gi")), "spec.storage.embedded.volumeClaim.size", SHRINK),
+        ((least(), &size, json!("10G")), "spec.storage.embedded.volumeClaim.size", SHRINK),
+        ((least(), &class, json!("fast")), "spec.storage.embedded.volumeClaim", OTHER_CLASS),
+        ((most(), &class, json!("slow")), "spec.storage.embedded.volumeClaim", OTHER_CLASS),
+        ((most(), &class, Value::Null), "spec.storage.embedded.volumeClaim", OTHER_CLASS),
+    ];
+    for ((spec, path, value), place, message) in cases {
+        let before = stored(spec);
+        let after = with(before.clone(), &[(path, value)]);
+        assert_eq!(refused(&after, Some(&before)), [(place.to_owned(), message.to_owned())], "{path}");
+    }
+}
+
+#[test]
+fn the_rules_let_through_what_is_right() {
+    let least = stored(least());
+    let most = stored(most());
+    let changes = [
+        ("/spec/storage/embedded/volumeClaim/size", json!("20480Mi")),
+        ("/spec/storage/adoptExisting", json!(true)),
+        ("/spec/worker/autoscaling/maxReplicas", json!(4)),
+        ("/spec/expose/ingress", json!({ "host": "localhost" })),
+        ("/spec/web/resources", json!({ "requests": { "cpu": "0.5", "memory": "64Mi" }, "limits": { "cpu": "1" } })),
+        ("/spec/paused", json!(true)),
+    ];
+    for object in [&least, &most] {
+        assert_eq!(refused(object, None), []);
+        assert_eq!(refused(object, Some(object)), []);
+    }
+    for change in changes {
+        let after = with(least.clone(), std::slice::from_ref(&change));
+        assert_eq!(refused(&after, Some(&least)), [], "{change:?}");
+    }
+    assert_eq!(refused(&with(least.clone(), &[("/metadata/name", json!("a".repeat(39)))]), None), []);
+}
+
+#[test]
+fn every_field_of_the_spec_is_described_and_every_text_is_bounded() {
+    fn check(path: &str, schema: &Value) {
+        let described = schema["description"].as_str().is_some_and(|text| text.ends_with('.'));
+        assert!(described, "{path} has no description that is a sentence");
+        if schema["type"] == "string" && schema.get("enum").is_none() {
+            assert!(schema.get("maxLength").is_some(), "{path} has no maxLength");
+        }
+        assert!(schema.get("nullable").is_none(), "{path} is nullable, so that a null would reach the rules");
+        for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+            check(&format!("{path}.{name}"), field);
+        }
+    }
+    let crd = serde_json::to_value(Shop::crd()).expect("JSON");
+    check("spec", &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]);
+}

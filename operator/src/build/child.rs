@@ -13,6 +13,7 @@ use kube::ResourceExt;
 macro_rules! children {
     ($($(#[$doc:meta])* $kind:ident($held:ty)),+ $(,)?) => {
         /// An object of a Shop.
+        #[expect(clippy::large_enum_variant, reason = "a shop has a dozen of them, for as long as they are applied")]
         #[derive(Clone, Debug, PartialEq, serde::Serialize)]
         #[serde(untagged)]
         pub enum Child {
@@ -70,7 +71,7 @@ children! {
     /// Where shoppers find it in the cluster.
     Service(Service),
     /// Its pods.
-    Deployment(Box<Deployment>),
+    Deployment(Deployment),
     /// How many pods there are.
     HorizontalPodAutoscaler(HorizontalPodAutoscaler),
     /// How many pods an eviction may take.

@@ -10,6 +10,7 @@ use storage_adapters::config::{self as storage, EmbeddedConfig, StorageConfig};
 use super::owned;
 use crate::{
     constants::{CONFIG_DIRECTORY, CONFIG_FILE, DATA_DIRECTORY, TOKEN_FILE},
+    hex::hex,
     validate::{Provider, ValidatedShop},
 };
 
@@ -35,12 +36,7 @@ pub fn render_config(shop: &ValidatedShop, initialise: bool) -> Result<RenderedC
     // The permission to set up a store is withdrawn while the pods that used it serve. It is left out of the digest,
     // so that this replaces no pod: they read it from the mounted file, which follows the ConfigMap.
     let stable = render(shop, false)?;
-    let digest = Sha256::digest(stable.as_bytes()).iter().take(8).fold(String::new(), |mut text, byte| {
-        use std::fmt::Write as _;
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    });
+    let digest = hex(&Sha256::digest(stable.as_bytes())[..8]);
     Ok(RenderedConfig { text: if initialise { render(shop, true)? } else { stable }, digest })
 }
 

@@ -44,7 +44,7 @@ pub fn build(shop: &ValidatedShop, config: &RenderedConfig, settings: &BuildSett
     children.extend(network::policies(shop, settings).map(Child::NetworkPolicy));
     children.push(Child::Service(network::service(shop)));
     for component in [Component::Worker, Component::Web] {
-        children.push(Child::Deployment(Box::new(pods::deployment(shop, component, config, settings))));
+        children.push(Child::Deployment(pods::deployment(shop, component, config, settings)));
         children.push(Child::HorizontalPodAutoscaler(autoscaling::autoscaler(shop, component, settings)));
         children.push(Child::PodDisruptionBudget(autoscaling::disruption_budget(shop, component)));
     }
