@@ -35,6 +35,9 @@ const DEADLINE: Duration = Duration::from_secs(1);
 /// What is kept of the deadline for telling the customer.
 const MARGIN: Duration = Duration::from_millis(20);
 
+/// What is kept of the deadline for the worker's last word.
+const REPLY: Duration = Duration::from_millis(50);
+
 /// Longest that connecting to an owner may take; one in the same cluster is there at once or not at all.
 const CONNECT: Duration = Duration::from_millis(300);
 
@@ -205,7 +208,8 @@ impl OrderClient {
 
     async fn try_once(&self, address: &str, order: OrderId, ask: &Ask<'_>, deadline: Instant) -> Tried {
         let patience = deadline.saturating_duration_since(Instant::now());
-        let patience_millis = u64::try_from(patience.as_millis()).unwrap_or(0);
+        // The worker gives up a little earlier, so that its reason is here in time.
+        let patience_millis = u64::try_from(patience.saturating_sub(REPLY).as_millis()).unwrap_or(0);
         let (path, body) = match ask {
             Ask::Command(request) => {
                 let request = (*request).clone();

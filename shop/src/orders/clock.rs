@@ -67,7 +67,7 @@ impl SystemClock for ShardClock {
         Box::pin(tokio::time::sleep(duration))
     }
 
-    fn ticker<'a>(&'a self, duration: Duration) -> SystemClockTicker<'a> {
+    fn ticker(&self, duration: Duration) -> SystemClockTicker<'_> {
         SystemClockTicker::new(self, duration)
     }
 }

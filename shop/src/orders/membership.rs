@@ -53,7 +53,7 @@ impl Pace {
     /// Without: half the requests, for cost.
     pub(super) const IDLE: Self = Self { ttl: Duration::from_secs(8), every: Duration::from_secs(4) };
     /// How long a worker must have had no command to be idle.
-    pub(super) const IDLE_AFTER: Duration = Duration::from_secs(60);
+    pub(super) const IDLE_AFTER: Duration = Duration::from_mins(1);
 }
 
 /// What a worker says of itself, in a blob of its own that it replaces.

@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -38,6 +39,13 @@ const DELETES_AT_ONCE: usize = 8;
 
 /// Objects that one listing with a delimiter may hold in memory.
 const MOST_LISTED: usize = 100_000;
+
+/// Longest that one call of the store may take, a table of many megabytes included. Without it one call that hangs would
+/// stop a shard whose worker lives.
+const CALL: Duration = Duration::from_secs(15);
+
+/// Longest that a table written in parts may take once its last part was given.
+const UPLOAD: Duration = Duration::from_mins(2);
 
 /// How long a write that found no room counts.
 const FULL_LASTS_MILLIS: u64 = 3_000;
@@ -100,6 +108,15 @@ impl ObjectStoreBridge {
         Ok(())
     }
 
+    async fn bounded<T>(
+        operation: &'static str,
+        subject: &str,
+        call: impl Future<Output = port::Result<T>>,
+    ) -> port::Result<T> {
+        let late = |_elapsed| Err(port::Error::new(ErrorKind::Unavailable, operation, subject));
+        tokio::time::timeout(CALL, call).await.unwrap_or_else(late)
+    }
+
     fn wrote<T>(&self, result: port::Result<T>) -> port::Result<T> {
         match &result {
             Ok(_) => self.gate.full_at.store(0, Ordering::SeqCst),
@@ -118,7 +135,7 @@ impl ObjectStoreBridge {
             Some(GetRange::Bounded(range)) => Some(range),
             Some(GetRange::Offset(start)) => Some(start..u64::MAX),
             Some(GetRange::Suffix(length)) => {
-                let (info, _) = self.blobs.head(key).await?;
+                let (info, _) = Self::bounded("head", key.as_str(), self.blobs.head(key)).await?;
                 Some(info.size.saturating_sub(length)..info.size)
             }
         })
@@ -219,7 +236,9 @@ impl ObjectStore for ObjectStoreBridge {
             }
         };
         let metadata = metadata(&options.attributes)?;
-        let result = self.blobs.put(&key(location)?, joined(payload), &metadata, mode).await;
+        let key = key(location)?;
+        let putting = self.blobs.put(&key, joined(payload), &metadata, mode);
+        let result = Self::bounded("put", key.as_str(), putting).await;
         self.wrote(result).map(put_result).map_err(|error| failed(error, location, conflict))
     }
 
@@ -245,7 +264,7 @@ impl ObjectStore for ObjectStoreBridge {
         let key = key(location)?;
         let refused = |error| failed(error, location, Conflict::Precondition);
         if options.head {
-            let (info, metadata) = self.blobs.head(&key).await.map_err(refused)?;
+            let (info, metadata) = Self::bounded("head", key.as_str(), self.blobs.head(&key)).await.map_err(refused)?;
             let size = info.size;
             return Ok(GetResult {
                 payload: GetResultPayload::Stream(stream::empty().boxed()),
@@ -257,7 +276,7 @@ impl ObjectStore for ObjectStoreBridge {
         }
         let range = self.resolve(&key, options.range).await.map_err(refused)?;
         let asked = port::GetOptions { range, if_version: options.if_match.map(Version) };
-        let blob = self.blobs.get(&key, asked).await.map_err(refused)?;
+        let blob = Self::bounded("get", key.as_str(), self.blobs.get(&key, asked)).await.map_err(refused)?;
         let at = location.clone();
         let body = blob.body.map_err(move |error| failed(error, &at, Conflict::Precondition));
         Ok(GetResult {
@@ -277,7 +296,8 @@ impl ObjectStore for ObjectStoreBridge {
                 async move {
                     let location = location?;
                     bridge.pass()?;
-                    let deleted = bridge.blobs.delete(&key(&location)?).await;
+                    let key = key(&location)?;
+                    let deleted = Self::bounded("delete", key.as_str(), bridge.blobs.delete(&key)).await;
                     deleted.map_err(|error| failed(error, &location, Conflict::Precondition))?;
                     Ok(location)
                 }
@@ -292,7 +312,7 @@ impl ObjectStore for ObjectStoreBridge {
 
     fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
         match key(offset) {
-            Ok(after) => self.list_after(prefix, Some(after)),
+            Ok(after) => self.list_after(prefix, Some(&after)),
             Err(error) => stream::once(async { Err(error) }).boxed(),
         }
     }
@@ -327,7 +347,8 @@ impl ObjectStore for ObjectStoreBridge {
         if options.mode != CopyMode::Create {
             return Err(unsupported("a copy onto an object that exists"));
         }
-        let result = self.blobs.copy(&key(from)?, &key(to)?).await;
+        let (source, target) = (key(from)?, key(to)?);
+        let result = Self::bounded("copy", target.as_str(), self.blobs.copy(&source, &target)).await;
         self.wrote(result).map(drop).map_err(|error| failed(error, to, Conflict::AlreadyExists))
     }
 }
@@ -337,13 +358,13 @@ fn folder(prefix: Option<&Path>) -> String {
 }
 
 impl ObjectStoreBridge {
-    fn list_after(&self, prefix: Option<&Path>, after: Option<Key>) -> BoxStream<'static, Result<ObjectMeta>> {
+    fn list_after(&self, prefix: Option<&Path>, after: Option<&Key>) -> BoxStream<'static, Result<ObjectMeta>> {
         if let Err(error) = self.pass() {
             return stream::once(async { Err(error) }).boxed();
         }
         let at = prefix.cloned().unwrap_or_default();
         self.blobs
-            .list(&folder(prefix), after.as_ref())
+            .list(&folder(prefix), after)
             .map(move |found| found.map(meta).map_err(|error| failed(error, &at, Conflict::Precondition)))
             .boxed()
     }
@@ -423,7 +444,8 @@ impl MultipartUpload for Upload {
         self.bridge.pass()?;
         let parts = self.parts.take().ok_or_else(|| self.ended())?;
         parts.send(Given::End).map_err(|_| self.ended())?;
-        let result = (&mut self.put).await.map_err(|_| self.ended())?;
+        let putting = tokio::time::timeout(UPLOAD, &mut self.put).await.map_err(|_late| self.ended())?;
+        let result = putting.map_err(|_| self.ended())?;
         self.bridge.wrote(result).map(put_result).map_err(|error| failed(error, &self.location, Conflict::Precondition))
     }
 
@@ -433,3 +455,7 @@ impl MultipartUpload for Upload {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "object_store_bridge_tests.rs"]
+mod tests;

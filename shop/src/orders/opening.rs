@@ -51,7 +51,7 @@ const MOST_UNFLUSHED: usize = 64 * 1024 * 1024;
 const TABLE_BYTES: usize = 16 * 1024 * 1024;
 
 /// Longest that one merge may take before it is left for the next time.
-const MERGING: Duration = Duration::from_secs(60);
+const MERGING: Duration = Duration::from_mins(1);
 
 /// How often a merge looks whether there is more to do, while there is.
 const MERGE_POLL: Duration = Duration::from_millis(200);
@@ -95,6 +95,8 @@ pub(super) struct Opening {
     pub(super) clock: Arc<dyn Clock>,
     /// How long commands are gathered before they are written together.
     pub(super) flush_interval: Duration,
+    #[cfg(feature = "planted-bugs")]
+    pub(super) bug: Option<super::planted::Bug>,
 }
 
 /// A database that was opened.

@@ -24,7 +24,7 @@ const ORDERS: &str = "shop/orders";
 pub(super) const HEARTBEATS: &str = "heartbeats/";
 
 /// How long no worker of another shop may have been alive before its store is taken over.
-const ADOPTION_QUIET: Duration = Duration::from_secs(60);
+const ADOPTION_QUIET: Duration = Duration::from_mins(1);
 
 /// Heartbeats looked at when a store is taken over; more workers than this mean that it is in use.
 pub(super) const MOST_HEARTBEATS: usize = 1000;

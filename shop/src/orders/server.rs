@@ -25,7 +25,6 @@ use super::{
 
 impl Worker {
     /// The internal API.
-    #[must_use]
     pub fn router(self: &Arc<Self>) -> Router {
         Router::new()
             .route(COMMANDS_PATH, post(command))
@@ -49,15 +48,15 @@ async fn authorise(State(worker): State<Arc<Worker>>, request: Request, next: Ne
 }
 
 /// A message of a format that this build speaks.
-fn message<T: DeserializeOwned>(body: &Bytes) -> Result<T, Response> {
+fn message<T: DeserializeOwned>(body: &Bytes) -> Result<T, Box<Response>> {
     #[derive(serde::Deserialize)]
     struct Header {
         format: u32,
     }
-    let malformed = |error: serde_json::Error| (StatusCode::BAD_REQUEST, error.to_string()).into_response();
+    let malformed = |error: serde_json::Error| Box::new((StatusCode::BAD_REQUEST, error.to_string()).into_response());
     let header: Header = serde_json::from_slice(body).map_err(malformed)?;
     if header.format > FORMAT {
-        return Err(Json(Reply::Format { known: FORMAT }).into_response());
+        return Err(Box::new(Json(Reply::Format { known: FORMAT }).into_response()));
     }
     serde_json::from_slice(body).map_err(malformed)
 }
@@ -69,7 +68,7 @@ fn deadline(patience_millis: u64) -> Instant {
 async fn command(State(worker): State<Arc<Worker>>, body: Bytes) -> Response {
     let message: CommandMessage = match message(&body) {
         Ok(message) => message,
-        Err(response) => return response,
+        Err(response) => return *response,
     };
     let result = worker.execute(message.order, message.request, deadline(message.patience_millis)).await;
     Json(Reply::from(result)).into_response()
@@ -78,7 +77,7 @@ async fn command(State(worker): State<Arc<Worker>>, body: Bytes) -> Response {
 async fn read(State(worker): State<Arc<Worker>>, body: Bytes) -> Response {
     let message: ReadMessage = match message(&body) {
         Ok(message) => message,
-        Err(response) => return response,
+        Err(response) => return *response,
     };
     let result = worker.read(message.order, deadline(message.patience_millis)).await;
     Json(Reply::from(result)).into_response()

@@ -44,7 +44,7 @@ const MOST_AT_ONCE: usize = 512;
 const TURNS: usize = 1024;
 
 /// After how long an order that is still submitted is hinted at again.
-const HINT_AGAIN: Duration = Duration::from_secs(60);
+const HINT_AGAIN: Duration = Duration::from_mins(1);
 
 /// How often files that nothing needs are deleted when nothing was merged meanwhile.
 const CLEAN_EVERY: Duration = Duration::from_hours(1);
@@ -191,7 +191,7 @@ impl Shard {
             outbox: Mutex::new(outbox),
             answered: AtomicU64::new(0),
             #[cfg(feature = "planted-bugs")]
-            bug: super::planted::Bug::planted(),
+            bug: opening.bug,
         })
     }
 
@@ -355,15 +355,14 @@ impl Shard {
         });
         match tokio::time::timeout_at(deadline, reached).await {
             Ok(Ok(status)) if status.durable_seq >= sequence => Ok(()),
-            Ok(_) => Err(ShardError::Unknown),
-            Err(_late) => Err(self.late()),
+            Ok(_) | Err(_) => Err(self.late()),
         }
     }
 
     /// The last look before an answer leaves: what was read may be shown only while no other owner can have written.
     fn answer(&self, decided: Result<(Order, bool), Refusal>) -> Result<Answer, ShardError> {
         if !self.term.holds() {
-            return Err(ShardError::Unknown);
+            return Err(self.late());
         }
         self.answered.fetch_add(1, Ordering::Relaxed);
         let (order, replayed) = decided.map_err(ShardError::Refused)?;

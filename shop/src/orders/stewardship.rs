@@ -70,7 +70,7 @@ impl Stewardship {
                 () = ending.cancelled() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
                 () = self.worker.look.notified() => {}
-                Some(opened) = self.openings.join_next() => self.opened(opened).await,
+                Some(opened) = self.openings.join_next() => self.opened(opened),
                 Some(_) = self.endings.join_next() => {}
             }
         }
@@ -195,7 +195,7 @@ impl Stewardship {
         }
     }
 
-    async fn opened(&mut self, opened: Result<Opened, tokio::task::JoinError>) {
+    fn opened(&mut self, opened: Result<Opened, tokio::task::JoinError>) {
         let opened = match opened {
             Ok(opened) => opened,
             Err(error) => {
@@ -288,6 +288,8 @@ async fn try_open(worker: &Arc<Worker>, term: Arc<Term>, number: u16, lease: &Le
         lease: lease.clone(),
         clock: Arc::clone(&worker.clock),
         flush_interval: worker.settings.flush_interval,
+        #[cfg(feature = "planted-bugs")]
+        bug: *worker.bug.lock().unwrap_or_else(std::sync::PoisonError::into_inner),
     };
     let opened = opening
         .open(|| async {
@@ -321,7 +323,7 @@ async fn hand_over(worker: Arc<Worker>, shard: Arc<Shard>, lease: Lease, to: Opt
         Ok(Swap::Won(_)) => tracing::info!(shard = number, flushed, to = receiver, "handed a shard over"),
         Ok(Swap::Lost) => tracing::info!(shard = number, "the shard had been taken over already"),
         Err(error) => {
-            tracing::warn!(shard = number, %error, "the lease was not given away; it is taken when it is old")
+            tracing::warn!(shard = number, %error, "the lease was not given away; it is taken when it is old");
         }
     }
     if let Some(to) = to {

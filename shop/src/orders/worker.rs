@@ -119,6 +119,8 @@ pub struct Worker {
     full: AtomicBool,
     leaving: AtomicBool,
     beats: AtomicU64,
+    #[cfg(feature = "planted-bugs")]
+    pub(super) bug: Mutex<Option<super::planted::Bug>>,
 }
 
 impl fmt::Debug for Worker {
@@ -146,6 +148,8 @@ impl Worker {
             full: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
             beats: AtomicU64::new(0),
+            #[cfg(feature = "planted-bugs")]
+            bug: Mutex::new(super::planted::Bug::planted()),
             clock,
             settings,
         }))

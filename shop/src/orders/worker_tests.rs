@@ -4,7 +4,11 @@ use std::{collections::BTreeSet, path::Path};
 
 use prometheus_client::registry::Registry as MetricsRegistry;
 use shop_contract::config::{CatalogueConfig, FORMAT, InternalConfig, OrdersConfig, ShopIdentity};
-use storage_adapters::config::{EmbeddedConfig, Provider, StorageConfig};
+use storage_adapters::{
+    ErrorKind,
+    config::{EmbeddedConfig, Provider, StorageConfig},
+    decorators::{Fault, FaultPlan, Faulty, Operation, Rule},
+};
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use super::*;
@@ -57,8 +61,20 @@ async fn start_with(config: ShopConfig, state_folder: Option<PathBuf>) -> Runnin
         // The second test of a process finds that the first has set them up.
         let _ = crate::telemetry::start(crate::telemetry::LogFormat::Text);
     }
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let store = Store::open(&config.storage).await.expect("a store");
+    start_on(store, config, state_folder).await
+}
+
+/// Starts a worker whose store does what the plan says.
+async fn start_disturbed(folder: &Path, plan: &Arc<FaultPlan>, state_folder: Option<PathBuf>) -> Running {
+    let config = config(folder);
+    let store = Store::open(&config.storage).await.expect("a store");
+    let blobs = Arc::new(Faulty::new(store.blobs, Arc::clone(plan)));
+    start_on(Store { blobs, ..store }, config, state_folder).await
+}
+
+async fn start_on(store: Store, config: ShopConfig, state_folder: Option<PathBuf>) -> Running {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let worker = Worker::new(WorkerSettings {
         config,
         store,
@@ -355,4 +371,109 @@ async fn a_request_without_the_token_is_refused() {
     let answer = http.get(&status).bearer_auth(TOKEN).send().await.expect("an answer");
     let status: PodStatus = serde_json::from_slice(&answer.bytes().await.expect("a body")).expect("a status");
     assert_eq!(status.boot_id, running.worker.boot_id.as_str());
+}
+
+fn writes_of_databases(fault: Fault) -> Rule {
+    Rule { prefix: "orders/".into(), ..Rule::always(Operation::Put, fault) }
+}
+
+/// Answers of commands, reads and replays while nothing can be flushed, then the end of the process: what was
+/// acknowledged and is not there afterwards.
+async fn acknowledged_and_lost(#[cfg(feature = "planted-bugs")] bug: Option<super::super::planted::Bug>) -> Vec<&'static str> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (plan, state) = (FaultPlan::new(1), folder.path().join("state"));
+    let first = start_disturbed(folder.path(), &plan, Some(state.clone())).await;
+    #[cfg(feature = "planted-bugs")]
+    {
+        *first.worker.bug.lock().expect("a lock") = bug;
+    }
+    first.ready().await;
+    let client = first.client();
+    let order = create(&client).await;
+    plan.add(writes_of_databases(Fault::Hang));
+    let request = add("A-1", 1);
+    let added = client.execute(order, request.clone()).await;
+    let replayed = client.execute(order, request).await;
+    let read = client.read(order).await;
+    first.crash().await;
+    plan.clear();
+    let second = start_with(config(folder.path()), Some(state)).await;
+    second.ready().await;
+    let stored = second.client().read(order).await.expect("reads").order;
+    let shown = |answer: Result<Answer, OrderError>| answer.is_ok_and(|answer| answer.order.version > stored.version);
+    let answers = [("an add", added), ("its replay", replayed), ("a read", read)];
+    answers.into_iter().filter_map(|(name, answer)| shown(answer).then_some(name)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_never_precedes_its_flush_also_of_a_read_and_a_replay() {
+    let lost = acknowledged_and_lost(
+        #[cfg(feature = "planted-bugs")]
+        None,
+    )
+    .await;
+    assert!(lost.is_empty(), "{lost:?}");
+}
+
+#[cfg(feature = "planted-bugs")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_planted_answer_before_the_flush_is_caught() {
+    let lost = acknowledged_and_lost(Some(super::super::planted::Bug::AnswerBeforeFlush)).await;
+    assert_eq!(lost, ["an add", "its replay", "a read"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_store_refuses_commands_with_the_reason_and_goes_on_when_there_is_room() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plan = FaultPlan::new(1);
+    let running = start_disturbed(folder.path(), &plan, None).await;
+    running.ready().await;
+    let client = running.client();
+    let order = create(&client).await;
+    let (mut acknowledged, mut refused) = (0, 0);
+    plan.add(Rule::always(Operation::Put, Fault::Fail(ErrorKind::Full)));
+    let began = Instant::now();
+    // Longer than any lease lasts, so that the databases are lost and opened anew as well.
+    while began.elapsed() < Duration::from_secs(10) {
+        match client.execute(order, add("A-1", 1)).await {
+            Err(OrderError::DiskFull) => refused += 1,
+            other => panic!("{other:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(refused > 20, "it is refused at once: {refused}");
+    plan.clear();
+    let going_on = async {
+        while acknowledged < 5 {
+            match client.execute(order, add("B-1", 1)).await {
+                Ok(_) => acknowledged += 1,
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, going_on).await.expect("it goes on by itself");
+    let stored = client.read(order).await.expect("reads").order;
+    let line = |sku: &str| stored.items.iter().find(|line| line.sku.as_str() == sku).map_or(0, |line| line.quantity.get());
+    assert!(line("B-1") >= acknowledged && line("A-1") <= refused, "{stored:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replies_that_are_lost_on_leases_and_logs_cost_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plan = FaultPlan::new(7);
+    let lose = |prefix: &str| Rule {
+        prefix: prefix.into(),
+        probability: 0.3,
+        ..Rule::always(Operation::Put, Fault::LoseReply(ErrorKind::Unknown))
+    };
+    plan.add(lose("leases"));
+    plan.add(lose("orders/"));
+    let running = start_disturbed(folder.path(), &plan, None).await;
+    running.ready().await;
+    let client = running.client();
+    let order = create(&client).await;
+    for _ in 0..20 {
+        client.execute(order, add("A-1", 1)).await.expect("adds");
+    }
+    assert_eq!(client.read(order).await.expect("reads").order.items[0].quantity.get(), 20);
 }

@@ -58,7 +58,7 @@ pub async fn run_alone(
             store: store.clone(),
             address: internal_address.to_string(),
             token: token.clone(),
-            state_folder: None,
+            state_folder: config.storage.embedded.as_ref().map(|embedded| embedded.path.join("run")),
             flush_interval: WorkerSettings::EMBEDDED_FLUSH,
             readiness: readiness.clone(),
             metrics: order_metrics,
