@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     build::{Child, ChildKind},
     constants::FIELD_MANAGER,
-    index::{Index, Key, fingerprint, owner},
+    index::{Index, Key, fingerprint, of_earlier_shop, owner},
     metrics::{Counter, Metrics},
     validate::ValidatedShop,
 };
@@ -50,6 +50,14 @@ pub enum ApplyError {
         /// Why.
         #[source]
         source: serde_json::Error,
+    },
+    /// An object of an earlier Shop of this name is still being deleted.
+    #[error("{} {name} of an earlier Shop of this name is still being deleted", kind.as_str())]
+    LeftBehind {
+        /// Kind of the object.
+        kind: ChildKind,
+        /// Its name.
+        name: String,
     },
     /// An object of that name is there and is not this Shop's.
     #[error(
@@ -132,8 +140,14 @@ impl Applier {
         if self.index.get(&key).is_none_or(|entry| entry.owner.as_deref() != Some(shop.uid.as_str())) {
             // Apply would quietly take over what somebody else made; what has no owner by design may be found again.
             let found = api.get_metadata_opt(&name).await.map_err(failed)?;
-            if found.is_some_and(|found| !may_take(shop, object.meta(), &found.metadata)) {
-                return Err(ApplyError::NotOurs { kind, name });
+            match found {
+                Some(found) if of_earlier_shop(&found.metadata, shop.names.shop(), &shop.uid) => {
+                    return Err(ApplyError::LeftBehind { kind, name });
+                }
+                Some(found) if !may_take(shop, object.meta(), &found.metadata) => {
+                    return Err(ApplyError::NotOurs { kind, name });
+                }
+                Some(_) | None => {}
             }
         }
         let applied = api

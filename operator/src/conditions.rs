@@ -54,6 +54,8 @@ pub enum Reason {
     ApplyFailed,
     /// An object of that name is there already and is not this Shop's. (Ready, Degraded)
     NameTaken,
+    /// Objects of an earlier Shop of this name are still being deleted. (Ready)
+    EarlierShopLeaving,
     /// The claim has no volume yet. (Ready, Degraded)
     VolumePending,
     /// No node takes a pod. (Ready, Degraded)
@@ -89,6 +91,7 @@ impl Reason {
             Self::InvalidSpec => "InvalidSpec",
             Self::ApplyFailed => "ApplyFailed",
             Self::NameTaken => "NameTaken",
+            Self::EarlierShopLeaving => "EarlierShopLeaving",
             Self::VolumePending => "VolumePending",
             Self::PodUnschedulable => "PodUnschedulable",
             Self::ImageUnavailable => "ImageUnavailable",

@@ -90,6 +90,7 @@ fn shop_changes(
     let events = watcher(api, configuration).backoff(WatchBackoff::default()).reflect(writer);
     let mut seen = std::collections::HashMap::new();
     let health = health.clone();
+    let context = context.clone();
     let metrics = context.metrics.clone();
     let mut listing = std::collections::HashMap::new();
     watched("Shop", events, health, metrics)
@@ -114,7 +115,10 @@ fn shop_changes(
                 }
                 Event::Delete(shop) => {
                     seen.remove(&shop.uid());
-                    Some(shop)
+                    let (namespace, name) = (shop.namespace().unwrap_or_default(), shop.name_any());
+                    context.applier.forget(&namespace, &name);
+                    context.failures.clear(&namespace, &name);
+                    None
                 }
             };
             let reference = changed.map(|shop| ObjectRef::from_obj(&shop));

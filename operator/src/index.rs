@@ -117,6 +117,15 @@ pub fn owner(metadata: &ObjectMeta) -> Option<String> {
     owners.iter().find(|owner| owner.controller == Some(true)).map(|owner| owner.uid.clone())
 }
 
+/// Whether an object is that of an earlier Shop of this name, which the cluster is about to delete.
+#[must_use]
+pub fn of_earlier_shop(metadata: &ObjectMeta, name: &str, uid: &str) -> bool {
+    let owners = metadata.owner_references.as_deref().unwrap_or_default();
+    owners
+        .iter()
+        .any(|owner| owner.controller == Some(true) && owner.kind == "Shop" && owner.name == name && owner.uid != uid)
+}
+
 /// A number that changes when anybody changes anything of an object but its status or scale.
 ///
 /// Every change but that of a status leaves a trace in the managed fields (who, when, which fields) or moves the

@@ -190,6 +190,9 @@ fn outcome(shop: &ValidatedShop, changed: &Result<Option<Token>, ChangeError>) -
                 ChangeError::Apply(ApplyError::NotOurs { .. }) | ChangeError::Token(TokenError::NotOurs(_)) => {
                     Reason::NameTaken
                 }
+                ChangeError::Apply(ApplyError::LeftBehind { .. }) | ChangeError::Token(TokenError::LeftBehind(_)) => {
+                    Reason::EarlierShopLeaving
+                }
                 ChangeError::Token(_) | ChangeError::Render(_) | ChangeError::Apply(_) | ChangeError::Prune(_) => {
                     Reason::ApplyFailed
                 }

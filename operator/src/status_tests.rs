@@ -184,6 +184,14 @@ fn what_the_cluster_refuses_is_a_reason_not_to_be_ready() {
 }
 
 #[test]
+fn what_an_earlier_shop_of_this_name_leaves_behind_is_waited_for() {
+    let failed = Outcome::Failed(Reason::EarlierShopLeaving, "Service corner is still being deleted".into());
+    let status = status(&validated(least()), &no_status(), &Observation::default(), &failed, at(100));
+    assert_eq!(brief(&status, ConditionType::Ready), "False EarlierShopLeaving");
+    assert_eq!(brief(&status, ConditionType::Degraded), "False AsExpected");
+}
+
+#[test]
 fn a_shop_that_serves_stays_ready_when_the_cluster_refuses_to_be_asked_again() {
     let shop = validated(least());
     let before = status(&shop, &no_status(), &all_serving(), &Outcome::Applied, at(100));

@@ -12,7 +12,7 @@ use rand::Rng as _;
 use crate::{
     constants::{FIELD_MANAGER, TOKEN_KEY},
     hex::hex,
-    index::owner,
+    index::{of_earlier_shop, owner},
     labels::labels,
     validate::ValidatedShop,
 };
@@ -58,6 +58,9 @@ pub enum TokenError {
         #[source]
         source: Box<kube::Error>,
     },
+    /// The Secret of an earlier Shop of this name is still being deleted.
+    #[error("Secret {0} of an earlier Shop of this name is still being deleted")]
+    LeftBehind(String),
     /// A Secret of that name is there and is not this Shop's.
     #[error("Secret {0} exists and is not this Shop's; delete or rename it, or give the Shop another name")]
     NotOurs(String),
@@ -77,6 +80,9 @@ pub async fn ensure_token(client: &Client, shop: &ValidatedShop) -> Result<Token
         api.create(&parameters, &secret(shop, &token)).await.map_err(failed("created"))?;
         return Ok(token);
     };
+    if of_earlier_shop(&found.metadata, shop.names.shop(), &shop.uid) {
+        return Err(TokenError::LeftBehind(name));
+    }
     if owner(&found.metadata).is_none_or(|owner| owner != shop.uid) {
         return Err(TokenError::NotOurs(name));
     }

@@ -30,7 +30,8 @@ pub(super) fn findings(
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Outcome::Failed(reason, message) = outcome {
-        findings.push(Finding { reason: *reason, message: message.clone(), degrades: true });
+        let degrades = *reason != Reason::EarlierShopLeaving;
+        findings.push(Finding { reason: *reason, message: message.clone(), degrades });
     }
     findings.extend(waiting(seen));
     let unbound = !seen.claim_bound;
