@@ -19,6 +19,7 @@ use tracing::Instrument;
 
 use super::{
     metrics::Metrics,
+    operations::is_operations_path,
     problem::{Code, Problem},
     route::{Class, Route},
     storefront,
@@ -56,6 +57,8 @@ impl Concurrency {
 
 struct Edge {
     router: Router,
+    /// Where one port serves both: neither limited nor counted, since it tells how the rest fares.
+    operations: Option<Router>,
     name: Arc<str>,
     metrics: Metrics,
     concurrency: Concurrency,
@@ -67,16 +70,21 @@ struct Edge {
 /// The service of the public port around its router.
 pub(super) fn around(
     router: Router,
+    operations: Option<Router>,
     name: Arc<str>,
     metrics: Metrics,
     concurrency: Concurrency,
 ) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static {
-    let edge = Edge { router, name, metrics, concurrency, boot: rand::random(), requests: AtomicU64::new(0) };
+    let edge =
+        Edge { router, operations, name, metrics, concurrency, boot: rand::random(), requests: AtomicU64::new(0) };
     let edge = Arc::new(edge);
     service_fn(move |request| answer(Arc::clone(&edge), request))
 }
 
 async fn answer(edge: Arc<Edge>, request: Request<Body>) -> Result<Response<Body>, Infallible> {
+    if let Some(operations) = edge.operations.as_ref().filter(|_| is_operations_path(request.uri().path())) {
+        return operations.clone().call(request).await;
+    }
     let started = Instant::now();
     let route = Route::of(request.method(), request.uri().path());
     let id = edge.request_id(request.headers());

@@ -88,8 +88,8 @@ impl Backend {
     }
 }
 
-/// The service of the public port: API and storefront with their limits and metrics. `operations` is merged in when one
-/// port serves both, and is neither limited nor counted.
+/// The service of the public port: API and storefront with their limits and metrics. `operations` are served there too
+/// when they have no port of their own; they are neither limited nor counted.
 #[must_use]
 pub fn public(
     backend: Backend,
@@ -99,15 +99,11 @@ pub fn public(
 ) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static {
     let name = Arc::clone(&backend.name);
     let router = api::router().merge(storefront::router()).with_state(Arc::new(backend));
-    let router = match operations {
-        Some(operations) => router.merge(operations),
-        None => router,
-    };
     let (here, there) = (Arc::clone(&name), Arc::clone(&name));
     let router = router
         .fallback(async move |uri: Uri| storefront::nothing_here(&here, uri.path()))
         .method_not_allowed_fallback(async move |uri: Uri| storefront::wrong_method(&there, uri.path()));
-    edge::around(router, name, metrics, concurrency)
+    edge::around(router, operations, name, metrics, concurrency)
 }
 
 #[cfg(test)]

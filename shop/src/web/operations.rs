@@ -34,6 +34,11 @@ pub fn operations(readiness: Readiness, registry: Arc<Registry>) -> Router {
         .route("/metrics", get(async move || metrics(&registry)))
 }
 
+/// Whether a path is one of [`operations`].
+pub(super) fn is_operations_path(path: &str) -> bool {
+    matches!(path, "/livez" | "/readyz" | "/metrics")
+}
+
 fn ready(readiness: &Readiness) -> Response<Body> {
     let waiting = readiness.waiting();
     let status = if waiting.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
