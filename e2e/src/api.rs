@@ -9,8 +9,12 @@ use load::http::{Answer, Call, Client, ClientOptions};
 use load::run::new_key;
 use load::target::Target;
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 
 use crate::wait::until;
+
+/// How long a test follows answers that ask to come back.
+const COME_BACK_LIMIT: Duration = Duration::from_secs(15);
 
 /// The public API of one shop.
 #[derive(Clone, Debug)]
@@ -68,8 +72,21 @@ impl Api {
         Self { client: Client::new(target, options).expect("a host name") }
     }
 
-    /// Sends a request; no answer at all fails the test.
+    /// Sends a request; no answer at all fails the test. An answer that asks to come back, as a busy machine gives
+    /// now and then, is followed, with the same key.
     pub async fn ask(&self, ask: Ask) -> Answer {
+        let end = Instant::now() + COME_BACK_LIMIT;
+        loop {
+            let answer = self.ask_once(ask.clone()).await;
+            if !asks_to_come_back(&answer) || Instant::now() > end {
+                return answer;
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Sends a request once; no answer at all fails the test.
+    pub async fn ask_once(&self, ask: Ask) -> Answer {
         let Ask(call) = ask;
         let line = format!("{} {}", call.method, call.path);
         self.client.send(call).await.unwrap_or_else(|failure| panic!("{line}: {failure}"))
@@ -150,6 +167,12 @@ impl Api {
         let items = page["items"].as_array().expect("items");
         items.iter().map(|item| item["sku"].as_str().expect("a SKU").to_owned()).collect()
     }
+}
+
+fn asks_to_come_back(answer: &Answer) -> bool {
+    const PASSING: [&str; 5] = ["not_done", "outcome_unknown", "overloaded", "rate_limited", "behind"];
+    let problem: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    matches!(answer.status.as_u16(), 429 | 503) && PASSING.iter().any(|code| problem["code"] == *code)
 }
 
 /// The answer's body as text.
