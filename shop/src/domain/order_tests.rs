@@ -105,7 +105,10 @@ fn a_total_that_no_amount_holds_is_refused() {
     stored.give(add("A-1", 1, i64::MAX)).expect("added");
     assert_eq!(stored.give(add("B-1", 1, 1)), Err(Refusal::InvalidQuantity));
     assert_eq!(stored.give(add("C-1", 2, i64::MAX)), Err(Refusal::InvalidQuantity));
-    assert_eq!(stored.give(Command::SetQuantity { sku: sku("A-1"), quantity: quantity(2) }), Err(Refusal::InvalidQuantity));
+    assert_eq!(
+        stored.give(Command::SetQuantity { sku: sku("A-1"), quantity: quantity(2) }),
+        Err(Refusal::InvalidQuantity)
+    );
     assert!(stored.order().adds_up());
     assert_eq!(stored.order().items.len(), 1);
 }
@@ -155,7 +158,10 @@ fn an_order_is_cancelled_until_it_is_confirmed() {
 fn a_line_that_is_not_there_is_not_found() {
     let mut stored = Stored::created();
     assert_eq!(stored.give(Command::RemoveItem { sku: sku("A-1") }), Err(Refusal::LineNotFound));
-    assert_eq!(stored.give(Command::SetQuantity { sku: sku("A-1"), quantity: quantity(1) }), Err(Refusal::LineNotFound));
+    assert_eq!(
+        stored.give(Command::SetQuantity { sku: sku("A-1"), quantity: quantity(1) }),
+        Err(Refusal::LineNotFound)
+    );
 }
 
 #[test]

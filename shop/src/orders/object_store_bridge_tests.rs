@@ -36,11 +36,8 @@ async fn a_second_create_finds_the_first_with_its_put_id() {
     let bench = bench().await;
     let at = path("wal/00000000000000000001.sst");
     let id = (Attribute::Metadata("slatedbputid".into()), AttributeValue::from("01ARZ3NDEKTSV4RRFFQ69G5FAV"));
-    let options = PutOptions {
-        mode: PutMode::Create,
-        attributes: [id.clone()].into_iter().collect(),
-        ..PutOptions::default()
-    };
+    let options =
+        PutOptions { mode: PutMode::Create, attributes: [id.clone()].into_iter().collect(), ..PutOptions::default() };
     bench.store.put_opts(&at, "one".into(), options.clone()).await.expect("creates");
     let second = bench.store.put_opts(&at, "two".into(), options).await;
     assert!(matches!(second, Err(object_store::Error::AlreadyExists { .. })), "{second:?}");
@@ -89,7 +86,10 @@ async fn listings_keep_to_their_folder_and_know_its_folders() {
     for name in ["orders/1/a", "orders/1/wal/1", "orders/1/wal/2", "orders/10/a"] {
         bench.store.put(&path(name), "x".into()).await.expect("puts");
     }
-    assert_eq!(names(bench.store.list(Some(&path("orders/1")))).await, ["orders/1/a", "orders/1/wal/1", "orders/1/wal/2"]);
+    assert_eq!(
+        names(bench.store.list(Some(&path("orders/1")))).await,
+        ["orders/1/a", "orders/1/wal/1", "orders/1/wal/2"]
+    );
     let after = bench.store.list_with_offset(Some(&path("orders/1")), &path("orders/1/wal/1"));
     assert_eq!(names(after).await, ["orders/1/wal/2"]);
     let listed = bench.store.list_with_delimiter(Some(&path("orders/1"))).await.expect("lists");

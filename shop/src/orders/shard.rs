@@ -250,11 +250,12 @@ impl Shard {
     fn enter(&self) -> Result<tokio_util::task::task_tracker::TaskTrackerToken, ShardError> {
         // The token first: whoever closes sets the flag and then waits for all tokens.
         let token = self.tasks.token();
-        if self.closing.load(Ordering::SeqCst) || !self.term.holds() {
-            return Err(ShardError::NotOwner);
-        }
+        // Before anything else: a store without room takes the worker's heartbeats, and so its shards, away as well.
         if self.gate.is_full() {
             return Err(ShardError::Full);
+        }
+        if self.closing.load(Ordering::SeqCst) || !self.term.holds() {
+            return Err(ShardError::NotOwner);
         }
         Ok(token)
     }

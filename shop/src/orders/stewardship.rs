@@ -90,9 +90,7 @@ impl Stewardship {
     /// One look, and what follows from it.
     async fn look(&mut self) {
         self.drop_what_ended();
-        let seen = self.observe().await;
-        self.worker.note_room(&seen);
-        match seen {
+        match self.observe().await {
             Ok(leases) => {
                 self.act(&leases).await;
                 self.report(&leases);
