@@ -13,6 +13,12 @@ use super::{
 /// Time between two looks at the store: a new version is to be served within 5 s, loading included.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
+/// Time between two looks while a shop starts: its first worker may just be storing the sample.
+const FIRST_POLL_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Looks that a start takes; a shop that is still without a catalogue then is looked at no more often than others.
+const FIRST_POLLS: u32 = 25;
+
 /// Longest time between two tries to load the same version.
 const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 
@@ -88,9 +94,12 @@ impl CataloguePublisher {
 /// A version that cannot be loaded leaves the one before in service and is tried again, at longer and longer intervals up to a minute.
 pub async fn run_poller(store: Arc<dyn BlobStore>, publisher: CataloguePublisher) -> Infallible {
     let mut poller = Poller { publisher, served: None, failed: None };
+    let mut first_polls = FIRST_POLLS;
     loop {
         poller.poll(&*store).await;
-        tokio::time::sleep(POLL_INTERVAL).await;
+        let starting = poller.served.is_none() && first_polls > 0;
+        first_polls = first_polls.saturating_sub(1);
+        tokio::time::sleep(if starting { FIRST_POLL_INTERVAL } else { POLL_INTERVAL }).await;
     }
 }
 
