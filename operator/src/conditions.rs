@@ -56,7 +56,7 @@ pub enum Reason {
     NameTaken,
     /// Objects of an earlier Shop of this name are still being deleted. (Ready)
     EarlierShopLeaving,
-    /// The claim has no volume yet. (Ready, Degraded)
+    /// The claim has no volume yet. (Ready)
     VolumePending,
     /// No node takes a pod. (Ready, Degraded)
     PodUnschedulable,

@@ -38,10 +38,11 @@ use crate::{
     build::ChildKind,
     constants::LABEL_INSTANCE,
     context::Context,
+    errors::chain,
     health::Health,
     labels::managed_query,
     metrics::Counter,
-    reconcile::{chain, on_error, reconcile},
+    reconcile::{on_error, reconcile},
 };
 
 /// How many Shops are worked on at the same time.

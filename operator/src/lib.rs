@@ -12,6 +12,7 @@ pub mod constants;
 pub mod context;
 pub mod controller;
 pub mod crd;
+pub mod errors;
 pub mod events;
 #[cfg(test)]
 mod fixtures;

@@ -20,6 +20,7 @@ use crate::{
     conditions::Reason,
     constants::STATUS_FIELD_MANAGER,
     context::Context,
+    errors::{chain, namespace_ends},
     events::events,
     metrics::Counter,
     observe::{ObserveError, observe},
@@ -119,6 +120,9 @@ async fn reconcile_shop(context: &Context, namespace: &str, name: &str) -> Resul
         }
     };
     let changed = change(context, &shop, &before).await;
+    if changed.as_ref().is_err_and(|error| namespace_ends(error)) {
+        return Ok(Action::requeue(TROUBLED));
+    }
     let token = changed.as_ref().ok().and_then(Option::as_ref);
     let seen = observe(&context.client, &context.pods, &shop, token).await?;
     let after = status(&shop, &before, &seen, &outcome(&shop, &changed), Timestamp::now());
@@ -238,10 +242,14 @@ async fn report(
         "metadata": { "name": name, "uid": found.0.metadata.uid },
         "status": after,
     });
-    shops(context, &found.0.namespace().unwrap_or_default())
-        .patch_status(&name, &PatchParams::apply(STATUS_FIELD_MANAGER).force(), &Patch::Apply(&patch))
-        .await
-        .map_err(|source| ReconcileError::WriteStatus(Box::new(source)))?;
+    let shops = shops(context, &found.0.namespace().unwrap_or_default());
+    let parameters = PatchParams::apply(STATUS_FIELD_MANAGER).force();
+    match shops.patch_status(&name, &parameters, &Patch::Apply(&patch)).await {
+        Ok(_) => {}
+        // The Shop is gone, or another one has its name now: there is nobody to tell.
+        Err(kube::Error::Api(answer)) if answer.is_not_found() || answer.is_conflict() => return Ok(()),
+        Err(source) => return Err(ReconcileError::WriteStatus(Box::new(source))),
+    }
     context.metrics.count(Counter::StatusWrites);
     let reference = found.0.object_ref(&ApiResource::erase::<Shop>(&()));
     for event in events {
@@ -251,25 +259,6 @@ async fn report(
         }
     }
     Ok(())
-}
-
-/// An error with its causes, on one line.
-#[must_use]
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = match error.downcast_ref::<kube::Error>() {
-            // The API server's own words, without the status object around them.
-            Some(kube::Error::Api(status)) => status.message.clone(),
-            _ => error.to_string(),
-        };
-        if !text.contains(&next) {
-            text = format!("{text}: {next}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 /// Up to a tenth longer, so that shops do not all ask at the same moment.

@@ -134,7 +134,7 @@ fn conditions_follow_what_is_seen() {
                 (pod.ready, pod.trouble) = (false, Some((Trouble::Unschedulable, "unbound claims".into())));
                 seen.pods.push(pod);
             },
-            ["False VolumePending", "False WebUnavailable", "True RollingOut", "True VolumePending"],
+            ["False VolumePending", "False WebUnavailable", "True RollingOut", "False AsExpected"],
         ),
         (
             "an image is missing during a roll-out",

@@ -41,7 +41,8 @@ pub(super) fn findings(
             Trouble::Unschedulable if unbound => Finding {
                 reason: Reason::VolumePending,
                 message: format!("the claim {} has no volume yet: {message}", shop.names.data()),
-                degrades: true,
+                // A new volume takes a moment; when it takes too long the roll-out counts as stuck.
+                degrades: false,
             },
             Trouble::Unschedulable => Finding {
                 reason: Reason::PodUnschedulable,
