@@ -12,13 +12,11 @@ check_target
 [[ $CLUSTER != context || -n ${REGISTRY:-} ]] ||
     fail "a cluster of yours pulls its images: add REGISTRY=host/path, to which you can push and from which it can pull"
 
-# Sets URL to where this machine reaches the shop: its port on the local node, else a tunnel for the time being.
+# Sets URL to where this machine reaches the shop: what its status says on the local cluster, else a tunnel for the time being.
 reach_shop() {
-    local node port
+    local port
     if [[ $CLUSTER == local ]]; then
-        node=$(kubectl get nodes --output 'jsonpath={.items[0].status.addresses[?(@.type=="InternalIP")].address}')
-        port=$(kubectl get service "$SHOP" --namespace "$DEMO_NAMESPACE" --output 'jsonpath={.spec.ports[0].nodePort}')
-        URL=http://$node:$port
+        URL=$(kubectl get shop "$SHOP" --namespace "$DEMO_NAMESPACE" --output 'jsonpath={.status.url}')
         return
     fi
     coproc TUNNEL { exec kubectl port-forward --namespace "$DEMO_NAMESPACE" "service/$SHOP" :80 2>&1; }
@@ -35,7 +33,7 @@ call() {
         --header "Idempotency-Key: $3" --header 'Content-Type: application/json' ${4:+--data "$4"} "$URL/api/v1$2"
 }
 
-# Buys the first product of the list. The keys are this Shop's for good, so that another run finds the same order.
+# Buys the first product of the list, and sets ORDER and BOUGHT. The keys are this Shop's for good, so that another run finds the same order.
 buy() {
     local key sku order
     key=$(kubectl get shop "$SHOP" --namespace "$DEMO_NAMESPACE" --output 'jsonpath={.metadata.uid}')
@@ -45,7 +43,7 @@ buy() {
     call POST "/orders/$ORDER/submit" demo-submit >/dev/null
     wait_until 30 "order $ORDER is confirmed" confirmed
     order=$(call GET "/orders/$ORDER" none)
-    jq -r '"bought \(.items[0].quantity) x \(.items[0].name) for \(.total.amount / 100) \(.total.currency): order \(.id) is \(.status)"' <<<"$order"
+    BOUGHT=$(jq -r '"bought \(.items[0].quantity) x \(.items[0].name) for \(.total.amount / 100) \(.total.currency): order \(.id) is \(.status)"' <<<"$order")
 }
 confirmed() { [[ $(call GET "/orders/$ORDER" none | jq -r .status) =~ ^(confirmed|fulfilled)$ ]]; }
 
@@ -60,11 +58,11 @@ apply_shop
 say "waiting until Shop $SHOP is Ready"
 kubectl wait --namespace "$DEMO_NAMESPACE" --for=condition=Ready "shop/$SHOP" --timeout=180s >/dev/null
 reach_shop
-bought=$(buy)
+buy
 
 cat <<NEXT
 
-$bought
+$BOUGHT
 The demo is ready after $((SECONDS - began)) s.
 
   export KUBECONFIG=$KUBECONFIG

@@ -5,14 +5,26 @@ RELEASE=cloudshop
 SYSTEM_NAMESPACE=cloudshop-system
 DEMO_NAMESPACE=cloudshop-demo
 
+# helm status as JSON, or nothing when there is no release.
+release_status() { helm status "$RELEASE" --namespace "$SYSTEM_NAMESPACE" --output json 2>/dev/null || true; }
+release_settled() { [[ $(release_status | jq -r .info.status) != pending-* ]]; }
+
+# A helm that was killed leaves its release locked for good; one that still works on it is given its time.
+unlock_release() {
+    release_settled || (wait_until 120 "another helm is done with $RELEASE" release_settled) && return
+    say "a killed helm left the release $RELEASE half done; taking it back"
+    helm rollback "$RELEASE" --namespace "$SYSTEM_NAMESPACE" --wait --timeout 120s ||
+        helm uninstall "$RELEASE" --namespace "$SYSTEM_NAMESPACE" --wait --timeout 120s
+}
+
 # Installs the chart, unless this very chart with these images is there already: install_chart REGISTRY TAG
 install_chart() {
     local registry=$1 tag=$2 key there
     key=$( (cd "$ROOT/charts/cloudshop" && find . -type f -exec sha256sum {} + | sort && echo "$registry $tag") |
         sha256sum | cut -c1-12)
-    there=$(helm status "$RELEASE" --namespace "$SYSTEM_NAMESPACE" --output json 2>/dev/null |
-        jq -r 'select(.info.status == "deployed") | .info.description') || true
+    there=$(release_status | jq -r 'select(.info.status == "deployed") | .info.description')
     [[ $there != "cloudshop $key" ]] || return 0
+    unlock_release
     say "installing the chart charts/cloudshop into namespace $SYSTEM_NAMESPACE"
     helm upgrade "$RELEASE" "$ROOT/charts/cloudshop" --install --namespace "$SYSTEM_NAMESPACE" --create-namespace \
         --set image.repository="$registry" --set image.tag="$tag" \
