@@ -6,7 +6,10 @@ use std::{
 };
 
 use prometheus_client::registry::Registry;
-use shop_contract::config::{CatalogueConfig, FORMAT, InternalConfig, OrdersConfig, ShopConfig, ShopIdentity};
+use shop_contract::{
+    config::{CatalogueConfig, FORMAT, InternalConfig, OrdersConfig, ShopConfig, ShopIdentity},
+    status::WaitingReason,
+};
 use storage_adapters::config::StorageConfig;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -48,6 +51,8 @@ pub async fn run_alone(
     let token = InternalToken::of_process(&Uuid::new_v4().simple().to_string());
     let (asked, watch) = asked_to_end()?;
     let readiness = Readiness::starting();
+    // Known to be missing from the start, so that the shop never counts as open in the moment before anybody has looked.
+    readiness.wait_for(WaitingReason::CatalogueMissing, "the catalogue is being looked for");
     let mut registry = Registry::default();
     let (metrics, order_metrics) = (Metrics::register(&mut registry), OrderMetrics::register(&mut registry));
     let operations = operations(readiness.clone(), Arc::new(registry));
