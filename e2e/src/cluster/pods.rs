@@ -53,6 +53,20 @@ impl Shop {
         .await;
     }
 
+    /// The UIDs of its pods, with those on their way out.
+    pub async fn pod_uids(&self) -> Vec<String> {
+        self.pods_with_ending(None).await.iter().filter_map(|pod| pod.metadata.uid.clone()).collect()
+    }
+
+    /// Waits until the pods with these UIDs are gone to the last.
+    pub async fn all_replaced(&self, before: &[String]) {
+        until("every pod is a new one", Duration::from_mins(2), async || {
+            let left = self.pod_uids().await.into_iter().filter(|uid| before.contains(uid)).count();
+            if left == 0 { Ok(()) } else { Err(format!("{left} old pods")) }
+        })
+        .await;
+    }
+
     /// Checks that none of its pods noted an error.
     pub async fn assert_no_error_logged(&self) {
         for pod in self.pods(None).await {

@@ -6,10 +6,12 @@ use k8s_openapi::api::core::v1::Service;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use kube::runtime::wait::await_condition;
 use kube::{Api as Kube, Error};
+use load::http::Call;
 use serde_json::{Value, json};
 
 use super::namespace::TestNamespace;
 use crate::api::Api;
+use crate::wait::until;
 
 /// Who applies Shops in the tests.
 const FIELD_MANAGER: &str = "end-to-end-test";
@@ -40,11 +42,17 @@ impl Shop {
         Self { namespace: namespace.clone(), name: name.to_owned() }
     }
 
-    /// Applies a Shop with this spec, and waits until it is ready.
+    /// Applies a Shop with this spec, and waits until it is ready with all the pods that it has at least.
     pub async fn ready(namespace: &TestNamespace, name: &str, spec: &Value) -> Self {
         let shop = Self::new(namespace, name);
         shop.apply(spec).await.expect("the Shop is accepted");
         shop.wait_ready(Duration::from_secs(90)).await;
+        let wanted = |tier: &str| spec[tier]["autoscaling"]["minReplicas"].as_i64().unwrap_or(1);
+        shop.wait("all its pods are ready", Duration::from_secs(90), |shop| {
+            let status = &shop.data["status"];
+            ["web", "worker"].iter().all(|tier| status[*tier]["ready"].as_i64() >= Some(wanted(tier)))
+        })
+        .await;
         shop
     }
 
@@ -107,12 +115,18 @@ impl Shop {
         self.without_pods(Duration::from_secs(90)).await;
     }
 
-    /// Where its Service answers.
+    /// Where its Service answers; the nodes learn of new pods a moment after they are ready.
     pub async fn url(&self) -> String {
         let services: Kube<Service> = Kube::namespaced(self.namespace.client.clone(), &self.namespace.name);
         let service = services.get(&self.name).await.expect("the Service of the Shop");
         let address = service.spec.and_then(|spec| spec.cluster_ip).expect("it has an address");
-        format!("http://{address}")
+        let url = format!("http://{address}");
+        let api = Api::at(&url).await;
+        until("the Service answers", Duration::from_secs(15), async || {
+            api.client.send(Call::get("/api/v1/products?limit=1")).await.map_err(|failure| failure.to_string())
+        })
+        .await;
+        url
     }
 
     /// Its API, through its Service.

@@ -21,7 +21,7 @@ async fn a_changed_field_rolls_all_pods_without_a_failed_request() {
     in_namespace(Share::Alone, "field", async |namespace| {
         let mut spec = embedded();
         let shop = Shop::ready(&namespace, "corner", &spec).await;
-        let before = uids(&shop).await;
+        let before = shop.pod_uids().await;
         let traffic = Traffic::start(&shop, RATES, Ledger::none()).await;
         for tier in ["web", "worker"] {
             spec[tier]["resources"]["requests"]["memory"] = json!("72Mi");
@@ -29,7 +29,7 @@ async fn a_changed_field_rolls_all_pods_without_a_failed_request() {
         let began = Instant::now();
         shop.apply(&spec).await.expect("accepted");
         shop.wait_ready(Duration::from_mins(2)).await;
-        all_replaced(&shop, &before).await;
+        shop.all_replaced(&before).await;
         println!("all pods replaced after {:.0} s", began.elapsed().as_secs_f64());
         assert_no_failure("while the pods rolled", &traffic.end().await);
     })
@@ -41,7 +41,7 @@ async fn a_changed_field_rolls_all_pods_without_a_failed_request() {
 async fn a_new_image_tag_rolls_all_pods_without_a_failed_request() {
     in_namespace(Share::Alone, "tag", async |namespace| {
         let shop = Shop::ready(&namespace, "corner", &embedded()).await;
-        let before = uids(&shop).await;
+        let before = shop.pod_uids().await;
         let new = tag_image("next").await;
         let traffic = Traffic::start(&shop, RATES, Ledger::none()).await;
         let began = Instant::now();
@@ -54,7 +54,7 @@ async fn a_new_image_tag_rolls_all_pods_without_a_failed_request() {
             tokio::time::timeout(Duration::from_mins(1), rolled).await.expect("in time").expect("the watch goes on");
         }
         shop.wait_ready(Duration::from_mins(2)).await;
-        all_replaced(&shop, &before).await;
+        shop.all_replaced(&before).await;
         println!("all pods of the new tag after {:.0} s", began.elapsed().as_secs_f64());
         let report = traffic.end().await;
         install_operator(&images().1).await;
@@ -67,17 +67,4 @@ fn has_tag(deployment: &Deployment, tag: &str) -> bool {
     let pod = deployment.spec.template.spec.as_ref();
     let image = pod.and_then(|pod| pod.containers.first()).and_then(|container| container.image.as_deref());
     image.is_some_and(|image| image.ends_with(&format!(":{tag}")))
-}
-
-async fn uids(shop: &Shop) -> Vec<String> {
-    shop.pods_with_ending(None).await.iter().filter_map(|pod| pod.metadata.uid.clone()).collect()
-}
-
-/// Waits until the pods of before are gone to the last, so that what the load met includes their end.
-async fn all_replaced(shop: &Shop, before: &[String]) {
-    e2e::wait::until("every pod is a new one", Duration::from_mins(2), async || {
-        let left = uids(shop).await.into_iter().filter(|uid| before.contains(uid)).count();
-        if left == 0 { Ok(()) } else { Err(format!("{left} old pods")) }
-    })
-    .await;
 }

@@ -47,8 +47,10 @@ async fn a_shop_is_ready_in_30_seconds_and_an_order_outlives_all_its_pods() {
         let open = api.create(&new_key()).await;
         api.add(&open, sku, 3).await;
 
-        shop.delete_all_pods().await;
+        let before = shop.pod_uids().await;
         let began = Instant::now();
+        shop.delete_all_pods().await;
+        shop.all_replaced(&before).await;
         let read = until("the order is read again", Duration::from_mins(1), async || {
             let answer = api.client.send(Call::get(format!("/api/v1/orders/{order}"))).await;
             match answer {
