@@ -111,6 +111,18 @@ enum Ask<'a> {
     Read,
 }
 
+impl Ask<'_> {
+    /// What a later attempt that did nothing says of a command of which an earlier attempt may have done something.
+    fn unless_unknown(&self, unknown: bool, error: OrderError) -> OrderError {
+        match (self, error) {
+            (Self::Command(request), OrderError::DiskFull | OrderError::Overloaded { .. }) if unknown => {
+                OrderError::OutcomeUnknown { key: request.key.clone() }
+            }
+            (_, error) => error,
+        }
+    }
+}
+
 impl OrderClient {
     /// A client for the shop whose records these are.
     ///
@@ -123,7 +135,7 @@ impl OrderClient {
             token,
             http: http()?,
             admission: Semaphore::new(MOST_AT_ONCE),
-            deadline: DEADLINE - MARGIN,
+            deadline: DEADLINE.saturating_sub(MARGIN),
             owners: RwLock::default(),
             looks: AtomicU64::new(0),
             looking: Mutex::new(()),
@@ -167,7 +179,7 @@ impl OrderClient {
             let (owner, looks) = self.owner(shard, deadline).await;
             if let Some(address) = owner {
                 match self.try_once(&address, order, &ask, deadline).await {
-                    Tried::Done(result) => return result,
+                    Tried::Done(result) => return result.map_err(|error| ask.unless_unknown(unknown, error)),
                     Tried::Again => {}
                     Tried::Unknown => unknown = true,
                 }

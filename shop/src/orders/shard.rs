@@ -93,7 +93,8 @@ pub(super) enum ShardError {
     /// The shard's owner changed or ended before the answer was durable.
     #[error("the command's outcome is not known")]
     Unknown,
-    /// The store has no room.
+    /// The store has no room, and nothing was done. What was under way when it filled up is [`Self::Unknown`]: the
+    /// database holds it, and writes it when there is room.
     #[error("the store is full")]
     Full,
     /// There are too many commands at once.
@@ -225,7 +226,7 @@ impl Shard {
         let decided = match tokio::time::timeout_at(deadline, deciding).await {
             Ok(Ok(decided)) => decided?,
             Ok(Err(_ended)) => return Err(ShardError::Unknown),
-            Err(_late) => return Err(self.late()),
+            Err(_late) => return Err(ShardError::Unknown),
         };
         self.wait_until_durable(decided.sequence, deadline).await?;
         self.answer(decided.answer)
@@ -258,10 +259,6 @@ impl Shard {
             return Err(ShardError::NotOwner);
         }
         Ok(token)
-    }
-
-    fn late(&self) -> ShardError {
-        if self.gate.is_full() { ShardError::Full } else { ShardError::Unknown }
     }
 
     /// Decides and writes, as the only one for this order.
@@ -338,7 +335,7 @@ impl Shard {
             }
             Err(error) => {
                 tracing::warn!(shard = self.number, %error, "writing a command failed");
-                Err(self.late())
+                Err(ShardError::Unknown)
             }
         }
     }
@@ -356,14 +353,14 @@ impl Shard {
         });
         match tokio::time::timeout_at(deadline, reached).await {
             Ok(Ok(status)) if status.durable_seq >= sequence => Ok(()),
-            Ok(_) | Err(_) => Err(self.late()),
+            Ok(_) | Err(_) => Err(ShardError::Unknown),
         }
     }
 
     /// The last look before an answer leaves: what was read may be shown only while no other owner can have written.
     fn answer(&self, decided: Result<(Order, bool), Refusal>) -> Result<Answer, ShardError> {
         if !self.term.holds() {
-            return Err(self.late());
+            return Err(ShardError::Unknown);
         }
         self.answered.fetch_add(1, Ordering::Relaxed);
         let (order, replayed) = decided.map_err(ShardError::Refused)?;
