@@ -78,9 +78,9 @@ struct Measured {
 }
 
 impl Measured {
-    fn take(&mut self, result: Result<Duration, Failure>) {
+    fn take(&mut self, result: &Result<Duration, Failure>) {
         match result {
-            Ok(time) => self.times.push(time),
+            Ok(time) => self.times.push(*time),
             Err(_) => self.failed += 1,
         }
     }
@@ -112,17 +112,21 @@ async fn one(client: &OrderClient, order: OrderId, number: usize, due: Instant) 
 /// Commands at a fixed rate, timed from when each was due.
 async fn steadily(client: &Arc<OrderClient>, orders: &[OrderId], length: Duration) -> Measured {
     let (mut measured, mut under_way, began) = (Measured::default(), JoinSet::new(), Instant::now());
-    for number in 0..(f64::from(STEADY) * length.as_secs_f64()) as usize {
-        let due = began + Duration::from_secs(1) * u32::try_from(number).unwrap_or(u32::MAX) / STEADY;
+    for number in 0_u32.. {
+        let after = Duration::from_secs(1) * number / STEADY;
+        if after >= length {
+            break;
+        }
+        let (due, number) = (began + after, number as usize);
         tokio::time::sleep_until(due.into()).await;
         let (client, order) = (Arc::clone(client), orders[number % orders.len()]);
         under_way.spawn(async move { one(&client, order, number, due).await });
         while let Some(Ok(result)) = under_way.try_join_next() {
-            measured.take(result);
+            measured.take(&result);
         }
     }
     while let Some(Ok(result)) = under_way.join_next().await {
-        measured.take(result);
+        measured.take(&result);
     }
     measured.took = began.elapsed();
     measured
@@ -140,7 +144,7 @@ async fn at_most(client: &Arc<OrderClient>, orders: &[OrderId], length: Duration
                 if began.elapsed() >= length {
                     break;
                 }
-                measured.take(one(&client, mine[number % mine.len()], number, Instant::now()).await);
+                measured.take(&one(&client, mine[number % mine.len()], number, Instant::now()).await);
             }
             measured
         });
@@ -156,7 +160,7 @@ async fn at_most(client: &Arc<OrderClient>, orders: &[OrderId], length: Duration
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    let seconds = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(20);
+    let seconds = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(20);
     let length = Duration::from_secs(seconds);
     let folder = tempfile::tempdir()?;
     let config = config(folder.path());

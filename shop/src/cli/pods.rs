@@ -36,7 +36,7 @@ pub(super) async fn run(arguments: RunArgs) -> Ending {
         // Whoever started it may have closed the output; the shop sells all the same.
         let _ = print(format_args!("The shop is open at http://{address} and keeps its data in {}.", data.display()));
     };
-    run_alone(storage, listen, tell).await.map_err(|error| Failure::new(1, error))?;
+    Box::pin(run_alone(storage, listen, tell)).await.map_err(|error| Failure::new(1, error))?;
     Ok(ExitCode::SUCCESS)
 }
 

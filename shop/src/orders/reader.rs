@@ -58,8 +58,8 @@ impl ShardReader {
     pub(super) async fn orders(&self) -> Result<Orders<'_>, ReadError> {
         let mut kinds = Vec::new();
         for kind in [Kind::Order, Kind::Command, Kind::Answer, Kind::Outbox] {
-            let rows = self.database.scan_prefix(kind.prefix(), ..).await.map_err(|source| self.error(source))?;
-            kinds.push(Rows { rows, next: None, ended: false });
+            let found = self.database.scan_prefix(kind.prefix(), ..).await.map_err(|source| self.error(source))?;
+            kinds.push(Rows { found, next: None, ended: false });
         }
         Ok(Orders { shard: self, kinds })
     }
@@ -76,7 +76,7 @@ impl ShardReader {
 
 /// The rows of one kind, in the order of their names.
 struct Rows {
-    rows: DbIterator,
+    found: DbIterator,
     next: Option<KeyValue>,
     ended: bool,
 }
@@ -84,7 +84,7 @@ struct Rows {
 impl Rows {
     async fn peek(&mut self) -> Result<Option<&KeyValue>, slatedb::Error> {
         if self.next.is_none() && !self.ended {
-            self.next = self.rows.next().await?;
+            self.next = self.found.next().await?;
             self.ended = self.next.is_none();
         }
         Ok(self.next.as_ref())

@@ -276,6 +276,10 @@ impl Stewardship {
 /// Opens the database of a lease that was won.
 async fn open(worker: Arc<Worker>, term: Arc<Term>, number: u16, lease: Lease) -> Opened {
     let result = try_open(&worker, term, number, &lease).await;
+    if result.is_err() {
+        // Whatever is wrong is still wrong a moment later; each try costs an epoch and a dozen requests.
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
     Opened { number, lease, result }
 }
 

@@ -102,9 +102,9 @@ pub async fn run_alone(
             std::future::pending::<()>().await;
         };
         tokio::select! {
-            (fronted, worked, _) = async { tokio::join!(shopfront, order_service, internal) } => {
-                fronted?;
-                worked?;
+            (sold, done, _) = async { tokio::join!(shopfront, order_service, internal) } => {
+                sold?;
+                done?;
             }
             () = beside => {}
         }

@@ -142,14 +142,18 @@ pub(super) async fn open_shop(store: &Store, config: &ShopConfig, readiness: &Re
     loop {
         let waiting = match opener.attempt(begun.elapsed()).await {
             Ok(records) => {
-                before.map(|reason| readiness.clear(reason));
+                if let Some(reason) = before {
+                    readiness.clear(reason);
+                }
                 return records;
             }
             Err(error) => error.waiting(),
         };
         if before != Some(waiting.reason) {
             tracing::warn!(reason = ?waiting.reason, message = waiting.message, "the store is not this shop's yet");
-            before.filter(|reason| *reason != WaitingReason::Starting).map(|reason| readiness.clear(reason));
+            if let Some(reason) = before.filter(|reason| *reason != WaitingReason::Starting) {
+                readiness.clear(reason);
+            }
         }
         before = Some(waiting.reason);
         readiness.wait_for(waiting.reason, waiting.message);
