@@ -19,9 +19,8 @@ missing=()
 for entry in "${NEEDED[@]}"; do
     [[ -e ${entry%%=*} ]] || command -v "${entry%%=*}" >/dev/null || missing+=("${entry#*=}")
 done
-for tool in go cargo; do
-    command -v "$tool" >/dev/null || fail "$tool is not installed; see README.md for the versions that are needed"
-done
+command -v go >/dev/null || fail "Go is not installed; version 1.26 or newer builds the cluster's tools: https://go.dev/dl"
+command -v cargo >/dev/null || fail "Rust is not installed; version 1.95 or newer builds the project: https://rustup.rs"
 ((${#missing[@]})) || exit 0
 mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
 

@@ -124,9 +124,9 @@ shield_kernel_settings
 start_etcd
 start containerd containerd --config "$RUN/containerd.toml"
 start_api_server
-wait_for 60 "the API server answers" kubectl get --raw /readyz
+wait_for 180 "the API server answers" kubectl get --raw /readyz
 start_controllers
-wait_for 30 "containerd answers" containerd_client version
+wait_for 60 "containerd answers" containerd_client version
 containerd_client images import "$(archive_of pause)" >/dev/null
 containerd_client images import "$(archive_of coredns)" >/dev/null
 start_node

@@ -117,13 +117,13 @@ write_proxy_configuration
 make_network
 make_control_groups
 start_box
-wait_for 60 "the API server answers" kubectl get --raw /readyz
-wait_for 60 "system priority classes exist" kubectl get priorityclass system-cluster-critical
+wait_for 180 "the API server answers" kubectl get --raw /readyz
+wait_for 180 "system priority classes exist" kubectl get priorityclass system-cluster-critical
 install_addons
-wait_for 60 "node $NODE_NAME is Ready" node_ready
-wait_for 60 "cluster DNS is ready" kubectl -n kube-system rollout status deployment/coredns --timeout=60s
+wait_for 180 "node $NODE_NAME is Ready" node_ready
+wait_for 180 "cluster DNS is ready" kubectl -n kube-system rollout status deployment/coredns --timeout=180s
 # After a restart its pod still counts as ready for a moment.
-wait_for 60 "cluster DNS answers" timeout 1 bash -c "</dev/tcp/$DNS_SERVICE_IP/53"
-wait_for 60 "metrics are served" kubectl get --raw /apis/metrics.k8s.io/v1beta1
+wait_for 180 "cluster DNS answers" timeout 1 bash -c "</dev/tcp/$DNS_SERVICE_IP/53"
+wait_for 180 "metrics are served" kubectl get --raw /apis/metrics.k8s.io/v1beta1
 touch "$RUN/ready"
 say "the local cluster is up after $((SECONDS - began)) s (KUBECONFIG=$RUN/kubeconfig)"
