@@ -33,6 +33,9 @@ step "lint" dev/lint.sh
 # Some tests start the programs, which cargo builds for the tests of their own package only.
 step "programs" cargo build --workspace --bins --locked
 step_of_tests "unit, conformance and process" timeout --foreground --kill-after 60 2400 cargo test --workspace --locked --no-fail-fast
+# The whole workspace is named so that its dependencies stay as they are compiled already.
+step_of_tests "planted bugs are caught" timeout --foreground --kill-after 60 1200 \
+    cargo test --workspace --locked --lib --features shop/planted-bugs planted
 step "generated files" dev/generate.sh --check
 if [[ $SCOPE == all ]]; then
     [[ $CLUSTER != local ]] || step "local cluster" timeout --foreground --kill-after 60 600 dev/cluster/test.sh
