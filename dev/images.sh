@@ -50,9 +50,6 @@ load() {
         kind)
             kind load image-archive "$(archive "$image")" --name "${CONTEXT:-cloudshop}" >&2
             ;;
-        *)
-            fail "images reach a cluster of yours by a registry: add REGISTRY=host/path, which the cluster can pull from"
-            ;;
         esac
     done
 }
@@ -67,6 +64,8 @@ push() {
     done
 }
 
+[[ ${CLUSTER:-local} != context || -n ${REGISTRY:-} || $STEP == --build-only ]] ||
+    fail "images reach a cluster of yours by a registry: add REGISTRY=host/path, which the cluster can pull from"
 if [[ $STEP == --load-only ]]; then
     TAG=${TAG:-$(cat "$CACHE/images/latest" 2>/dev/null)} || fail "no image was built yet: make images"
 else
