@@ -87,6 +87,16 @@ impl Gate {
     }
 }
 
+/// Shuts a gate when it goes, so that a database whose opening or serving was given up writes nothing more.
+#[derive(Debug)]
+pub(super) struct GateKeeper(pub(super) Arc<Gate>);
+
+impl Drop for GateKeeper {
+    fn drop(&mut self) {
+        self.0.shut();
+    }
+}
+
 /// A store as SlateDB sees it.
 #[derive(Clone, Debug)]
 pub(super) struct ObjectStoreBridge {

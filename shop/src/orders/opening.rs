@@ -12,6 +12,10 @@ use slatedb::{
     config::{
         CompactorOptions, FlushOptions, FlushType, GarbageCollectorDirectoryOptions, GarbageCollectorOptions, Settings,
     },
+    db_cache::{
+        DbCache, SplitCache,
+        moka::{MokaCache, MokaCacheOptions},
+    },
 };
 use storage_adapters::BlobStore;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     clock::{Clock, ShardClock},
     lease::Lease,
-    object_store_bridge::{Gate, ObjectStoreBridge},
+    object_store_bridge::{Gate, GateKeeper, ObjectStoreBridge},
 };
 
 /// Longest that opening may take; a take-over must fit into ten seconds together with finding out.
@@ -49,6 +53,15 @@ const MOST_UNFLUSHED: usize = 64 * 1024 * 1024;
 
 /// Bytes of rows from which on a table is made of them before its time.
 const TABLE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Bytes of stored rows that a shard keeps in memory.
+const BLOCK_CACHE: u64 = 16 * 1024 * 1024;
+
+/// Bytes of indices and filters that a shard keeps in memory.
+const META_CACHE: u64 = 8 * 1024 * 1024;
+
+/// Longest that a merge that was told to stop is waited for; what it began is begun again by the next.
+const STOPPING: Duration = Duration::from_millis(500);
 
 /// Longest that one merge may take before it is left for the next time.
 const MERGING: Duration = Duration::from_mins(1);
@@ -103,6 +116,7 @@ pub(super) struct Opening {
 pub(super) struct Opened {
     pub(super) db: Db,
     pub(super) gate: Arc<Gate>,
+    pub(super) keeper: GateKeeper,
     pub(super) clock: ShardClock,
 }
 
@@ -126,6 +140,8 @@ impl Opening {
     {
         let gate = Arc::new(Gate::new(Arc::clone(&self.clock)));
         let store: Arc<dyn ObjectStore> = Arc::new(ObjectStoreBridge::new(Arc::clone(&self.blobs), Arc::clone(&gate)));
+        // Before the first await: opening that takes too long is dropped, and must not go on behind our back.
+        let keeper = GateKeeper(Arc::clone(&gate));
         let path = path(self.shard, self.lease.generation);
         let admin = AdminBuilder::new(path.as_str(), Arc::clone(&store)).build();
         let manifest = admin.read_manifest(None).await?;
@@ -142,10 +158,11 @@ impl Opening {
             .with_settings(self.settings())
             .with_system_clock(Arc::new(clock.clone()))
             .with_expected_epoch(writer_epoch)
+            .with_db_cache(cache(), u64::from(self.shard))
             .build()
             .await;
         match opened {
-            Ok(db) => Ok(Opened { db, gate, clock }),
+            Ok(db) => Ok(Opened { db, gate, keeper, clock }),
             Err(error) if error.kind() == ErrorKind::Closed(CloseReason::Fenced) => Err(OpenShardError::Lost),
             Err(error) => Err(OpenShardError::Store(error)),
         }
@@ -165,6 +182,16 @@ impl Opening {
             ..Settings::default()
         }
     }
+}
+
+/// Keeps what a shard read last in memory; bounded, since the default would take more than a pod has for a few shards.
+fn cache() -> Arc<dyn DbCache> {
+    let of = |max_capacity| -> Arc<dyn DbCache> {
+        let options = MokaCacheOptions { max_capacity, time_to_live: None, time_to_idle: None };
+        Arc::new(MokaCache::new_with_opts(options))
+    };
+    let split = SplitCache::new().with_block_cache(Some(of(BLOCK_CACHE))).with_meta_cache(Some(of(META_CACHE)));
+    Arc::new(split.build())
 }
 
 /// Keeps an open database small, when there is something to do.
@@ -222,8 +249,14 @@ impl Upkeep {
                 }
                 enough.cancel();
             };
-            let (merged, ()) = tokio::join!(merging, stop);
-            merged?;
+            let stop = async {
+                stop.await;
+                tokio::time::sleep(STOPPING).await;
+            };
+            tokio::select! {
+                merged = merging => merged?,
+                () = stop => {}
+            }
         }
         tokio::select! {
             done = self.admin.run_gc_once(litter()) => done,

@@ -29,7 +29,7 @@ use super::{
     clock::{Clock, ShardClock},
     membership::Validity,
     metrics::OrderMetrics,
-    object_store_bridge::Gate,
+    object_store_bridge::{Gate, GateKeeper},
     opening::{self, Opened, Opening, Upkeep},
     rows::{self, Kind, OutboxRow, RowError},
 };
@@ -125,6 +125,7 @@ pub(super) struct Shard {
     pub(super) epoch: u64,
     db: Db,
     gate: Arc<Gate>,
+    _keeper: GateKeeper,
     term: Arc<Term>,
     clock: ShardClock,
     wall: Arc<dyn Clock>,
@@ -164,7 +165,7 @@ impl Shard {
         metrics: OrderMetrics,
     ) -> Result<Self, slatedb::Error> {
         let upkeep = Upkeep::new(opening, &opened);
-        let Opened { db, gate, clock } = opened;
+        let Opened { db, gate, keeper, clock } = opened;
         let mut outbox = BTreeMap::new();
         let mut rows = db.scan_prefix(Kind::Outbox.prefix(), ..).await?;
         while let Some(row) = rows.next().await? {
@@ -177,6 +178,7 @@ impl Shard {
             epoch: opening.lease.epoch,
             db,
             gate,
+            _keeper: keeper,
             term,
             clock,
             wall: Arc::clone(&opening.clock),

@@ -300,7 +300,8 @@ impl Worker {
     /// Counts the queue and the dead letters until told to end.
     async fn count(&self, ending: &CancellationToken) {
         loop {
-            match hints::count(&self.settings.store).await {
+            let Some(counted) = ending.run_until_cancelled(hints::count(&self.settings.store)).await else { return };
+            match counted {
                 Ok(status) => {
                     self.settings.metrics.set_queue(status.depth, status.dead_letters);
                     *self.queue.lock().unwrap_or_else(PoisonError::into_inner) = Some(status);
