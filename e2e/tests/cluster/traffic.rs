@@ -48,11 +48,10 @@ impl Traffic {
 
 /// Checks that every request was answered as asked, and says how many there were.
 pub(crate) fn assert_no_failure(what: &str, report: &Report) {
-    let mut requests = 0;
-    for (kind, row) in &report.kinds {
-        assert!(row.faults.is_empty(), "{what}: {kind} failed: {:?}", row.faults);
-        requests += row.ok;
-    }
+    let requests: u64 = report.kinds.values().map(|row| row.ok).sum();
+    let faults: Vec<_> =
+        report.kinds.iter().filter(|(_, row)| !row.faults.is_empty()).map(|(kind, row)| (kind, &row.faults)).collect();
+    assert!(faults.is_empty(), "{what}: {requests} requests succeeded, others did not: {faults:?}");
     assert_eq!(report.generator.overruns, 0, "{what}: the generator could not keep up");
     let per_kind: Vec<String> = report
         .kinds
