@@ -8,7 +8,7 @@ use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, util::Subs
 pub const FILTER_VARIABLE: &str = "SHOP_LOG";
 
 /// What is logged when nothing else is asked for.
-const DEFAULT_FILTER: &str = "info";
+const DEFAULT_FILTER: &str = "info,slatedb=warn";
 
 /// Why the logs could not be set up.
 #[derive(Debug, thiserror::Error)]

@@ -23,7 +23,6 @@ const POLICY: &str =
     "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
 
 const REFERRER_POLICY: HeaderName = HeaderName::from_static("referrer-policy");
-const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
 /// What every page has around its content.
 #[derive(Debug)]
@@ -281,7 +280,6 @@ pub(super) fn page(status: StatusCode, template: &impl Template) -> Response<Bod
         (header::X_FRAME_OPTIONS, "DENY"),
         // Addresses of orders are secrets; our own pages may know, and forms carry their origin.
         (REFERRER_POLICY, "same-origin"),
-        (OPENER_POLICY, "same-origin"),
         // Forms carry keys that do their work once, so a page is not kept for later.
         (header::CACHE_CONTROL, "no-store"),
     ] {
