@@ -8,6 +8,7 @@ use e2e::cluster::{Share, Shop, embedded, in_namespace, verify_claim, volume_fol
 use e2e::wait::until;
 use hyper::Method;
 use load::catalogue;
+use load::commands::Command;
 use load::http::Call;
 use load::ledger::Ledger;
 use load::run::new_key;
@@ -87,8 +88,11 @@ async fn a_full_disk_refuses_commands_loses_nothing_and_passes_by_itself() {
 
         let filler = volume_folder(&shop).await.join("filler");
         fill(&filler);
+        // Creates find out that there is no room; the submit of an order that is not there shows it and leaves nothing.
+        let nothing = "/api/v1/orders/0198c2f0-0000-8000-8000-000000000000/submit";
         let refused = until("commands are refused for the full disk", Duration::from_mins(1), async || {
-            let answer = api.ask(Ask::bare(Method::POST, "/api/v1/orders")).await;
+            commands.send(Command::Create, new_key()).await;
+            let answer = api.ask_once(Ask::bare(Method::POST, nothing)).await;
             let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
             if answer.status == 503 && body["code"] == "disk_full" { Ok(answer) } else { Err(text(&answer)) }
         })
