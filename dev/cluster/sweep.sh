@@ -29,8 +29,8 @@ FORWARDING_BEFORE=$CACHE/$CGROUP.ip-forward
 device_owner() { ip -json link show "$DEVICE" 2>/dev/null | jq -r '.[0].ifalias // empty' || true; }
 
 remove_network() {
-    # Another network namespace's is none of ours.
-    [[ $(device_owner) == "$RUN" ]] || return 0
+    # Without the device, it was in a network namespace that is gone with all its settings.
+    [[ $(device_owner) == "$RUN" ]] || { rm -f "$FORWARDING_BEFORE" && return; }
     ip link delete "$DEVICE"
     [[ ! -f $FORWARDING_BEFORE ]] || cat "$FORWARDING_BEFORE" >/proc/sys/net/ipv4/ip_forward
     rm -f "$FORWARDING_BEFORE"
