@@ -25,7 +25,11 @@ async function withShopper(browser, options, buy) {
       if (["error", "warning"].includes(message.type())) complaints.push(`console: ${message.text()}`);
     });
     page.on("pageerror", (error) => complaints.push(`script: ${error.message}`));
-    page.on("requestfailed", (request) => complaints.push(`${request.url()}: ${request.failure().errorText}`));
+    page.on("requestfailed", (request) => {
+      const { errorText } = request.failure();
+      // What the browser itself gives up because the shopper moved on, such as the icon of the page before, is no fault.
+      if (errorText !== "net::ERR_ABORTED") complaints.push(`${request.url()}: ${errorText}`);
+    });
     page.on("response", (response) => {
       if (response.status() >= 400) complaints.push(`${response.url()}: ${response.status()}`);
     });
