@@ -5,6 +5,7 @@
 pub mod catalogue;
 pub mod cli;
 pub mod domain;
+mod errors;
 pub mod orders;
 pub mod process;
 pub mod readiness;

@@ -9,6 +9,7 @@ use super::{
     snapshot::Snapshot,
     store::{StoreError, current, current_version, load},
 };
+use crate::errors::with_causes;
 
 /// Time between two looks at the store: a new version is to be served within 5 s, loading included.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
@@ -164,18 +165,6 @@ impl Poller {
         self.publisher.say(Some(&with_causes(error)));
         self.failed = Some(Failed { record, wait, again });
     }
-}
-
-/// An error with everything that caused it, in one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
-        cause = next.source();
-    }
-    text
 }
 
 #[cfg(test)]

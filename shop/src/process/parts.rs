@@ -14,6 +14,7 @@ use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    errors::with_causes,
     readiness::Readiness,
     web::{ServerSettings, listen, operations, serve},
 };
@@ -49,17 +50,6 @@ pub(super) async fn open_store(config: &ShopConfig, readiness: &Readiness) -> St
         }
         sleep(OPEN_AGAIN).await;
     }
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
-        cause = next.source();
-    }
-    text
 }
 
 /// The servers of a pod that outlive its public one: operations, and the internal API.
