@@ -41,7 +41,7 @@ fi
 status=0
 cd "$ROOT/e2e"
 for program in "${programs[@]}"; do
-    CARGO_MANIFEST_DIR=$PWD "$program" --ignored "${skipped[@]}" "$@" || status=1
+    "$program" --ignored "${skipped[@]}" "$@" || status=1
 done
 [[ -n ${ALL:-} ]] || say "not run, since not kept yet: ${NOT_KEPT_YET[*]}"
 exit "$status"

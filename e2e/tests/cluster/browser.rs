@@ -8,10 +8,9 @@ use tokio::process::Command;
 async fn chromium_buys_on_a_phone_and_a_desktop_by_keyboard_and_without_javascript() {
     in_namespace(Share::Together, "browser", async |namespace| {
         let shop = Shop::ready(&namespace, "corner", &embedded()).await;
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/browser");
         let tests = Command::new("node")
             .args(["--test", "--test-reporter=spec", "buying.test.cjs"])
-            .current_dir(folder)
+            .current_dir("browser")
             .env("SHOP_URL", shop.url().await)
             .kill_on_drop(true)
             .status()
