@@ -4,7 +4,7 @@ set -euo pipefail
 # shellcheck source=dev/lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
-ALL=(kubernetes coredns metrics-server helm kubeconform cargo-deny registry pause browser)
+ALL=(kubernetes coredns metrics-server helm kubeconform cargo-deny registry pause browser moto azurite)
 
 # Low priority and one package at a time keep the machine usable while it builds; GOFLAGS and GOMAXPROCS can say otherwise.
 go_build() {
@@ -51,6 +51,12 @@ build_cargo-deny() {
 build_browser() {
     cp "$ROOT"/e2e/browser/package{,-lock}.json "$1/"
     PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --prefix "$1" --no-audit --no-fund --silent >&2
+}
+# Emulators of the clouds: moto as a folder of Python packages, Azurite as `node_modules`.
+build_moto() { python3 -m pip install --quiet --no-input --target "$1" --requirement "$ROOT/dev/tools/moto/requirements.txt" >&2; }
+build_azurite() {
+    cp "$ROOT"/dev/tools/azurite/package{,-lock}.json "$1/"
+    npm ci --prefix "$1" --no-audit --no-fund --silent >&2
 }
 build_pause() { gcc -static -Os -Wall -Werror -s -o "$1/pause" "$ROOT/dev/images/pause.c"; }
 

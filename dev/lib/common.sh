@@ -35,6 +35,8 @@ tool_dir() {
     registry) key=$REGISTRY_VERSION ;;
     cargo-deny) key=$CARGO_DENY_VERSION ;;
     browser) key=$(cat "$ROOT"/e2e/browser/package{,-lock}.json | sha256sum | cut -c1-12) ;;
+    moto) key=$(sha256sum "$ROOT/dev/tools/moto/requirements.txt" | cut -c1-12) ;;
+    azurite) key=$(cat "$ROOT"/dev/tools/azurite/package{,-lock}.json | sha256sum | cut -c1-12) ;;
     pause) key=$(sha256sum "$ROOT/dev/images/pause.c" | cut -c1-12) ;;
     *) fail "no tool is called $name" ;;
     esac

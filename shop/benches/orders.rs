@@ -17,7 +17,7 @@ use shop::{
 use shop_contract::config::{CatalogueConfig, FORMAT, InternalConfig, OrdersConfig, ShopConfig, ShopIdentity};
 use storage_adapters::{
     Store,
-    config::{EmbeddedConfig, Provider, StorageConfig},
+    config::{EmbeddedConfig, StorageConfig},
 };
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -47,10 +47,7 @@ fn config(folder: &std::path::Path) -> ShopConfig {
         orders: OrdersConfig { shards: 4 },
         catalogue: CatalogueConfig { sample: false },
         internal: InternalConfig { token_file: "/dev/null".into() },
-        storage: StorageConfig {
-            provider: Provider::Embedded,
-            embedded: Some(EmbeddedConfig { path: folder.join("store") }),
-        },
+        storage: StorageConfig::from(EmbeddedConfig { path: folder.join("store") }),
     }
 }
 

@@ -12,10 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use storage_adapters::{
-    GetOptions, Key, Metadata, PutMode, Store,
-    config::{EmbeddedConfig, Provider, StorageConfig},
-};
+use storage_adapters::{GetOptions, Key, Metadata, PutMode, Store, config::EmbeddedConfig};
 
 /// Measures `count` runs of `operation`, `at_once` at a time, and prints a line about them.
 #[expect(clippy::print_stdout, reason = "a benchmark reports on its standard output")]
@@ -64,10 +61,7 @@ async fn main() {
     let folder = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     let parent = folder.map_or_else(std::env::temp_dir, PathBuf::from);
     let place = tempfile::tempdir_in(parent).expect("a folder");
-    let config = StorageConfig {
-        provider: Provider::Embedded,
-        embedded: Some(EmbeddedConfig { path: place.path().to_path_buf() }),
-    };
+    let config = EmbeddedConfig { path: place.path().to_path_buf() }.into();
     let begun = Instant::now();
     let store = Store::open(&config).await.expect("the store opens");
     #[expect(clippy::print_stdout, reason = "a benchmark reports on its standard output")]

@@ -185,7 +185,8 @@ pub trait BlobStore: Send + Sync + fmt::Debug + 'static {
     /// - Of many concurrent conditional puts that expect the same state, one wins and the others get `Conflict`.
     /// - A put that gets `Conflict` leaves what is there.
     /// - Concurrent puts without a condition all succeed, and one of them stays.
-    /// - A version once replaced or deleted never comes back, not even for equal bytes.
+    /// - States of different bytes have different versions. Those of equal bytes may share one, so what is to be told apart
+    ///   says something new with each put.
     /// - A blob and blobs below its key (`a` and `a/b`) live side by side, as do keys that differ only in case.
     ///
     /// # Errors

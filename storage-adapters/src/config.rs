@@ -1,21 +1,23 @@
 //! Which provider a shop's store lives on, as the operator renders it and the pods read it. No I/O.
 //!
-//! In a file it is whatever `serde` makes of it, for us TOML; in the environment it is the variables of
-//! [`StorageConfig::to_environment`].
+//! In a file it is whatever `serde` makes of it, for us TOML. No secret stands in it: credentials are named by where they
+//! are found.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-/// What the names of all variables begin with.
-const VARIABLES: &str = "CLOUDSHOP_STORAGE_";
-const PROVIDER: &str = "CLOUDSHOP_STORAGE_PROVIDER";
-const EMBEDDED_PATH: &str = "CLOUDSHOP_STORAGE_EMBEDDED_PATH";
+use url::{Host, Url};
 
 /// Where a store's blobs and messages live.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Provider {
+    /// AWS: S3 and SQS.
+    Aws,
+    /// Azure: Blob Storage and Queue Storage.
+    Azure,
     /// The machine's own disk.
     Embedded,
 }
@@ -23,31 +25,121 @@ pub enum Provider {
 impl fmt::Display for Provider {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
+            Self::Aws => "Aws",
+            Self::Azure => "Azure",
             Self::Embedded => "Embedded",
         })
     }
 }
 
-impl FromStr for Provider {
-    type Err = StorageConfigError;
-
-    fn from_str(text: &str) -> Result<Self, StorageConfigError> {
-        match text {
-            "Embedded" => Ok(Self::Embedded),
-            _ => Err(StorageConfigError::UnknownProvider(text.to_owned())),
-        }
-    }
-}
-
-/// A store: its provider and that provider's settings.
+/// A store: its provider and that provider's settings. Settings of other providers may stand beside them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StorageConfig {
     /// The provider in use.
     pub provider: Provider,
+    /// Settings of [`Provider::Aws`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aws: Option<AwsConfig>,
+    /// Settings of [`Provider::Azure`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub azure: Option<AzureConfig>,
     /// Settings of [`Provider::Embedded`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedded: Option<EmbeddedConfig>,
+}
+
+/// Settings of the AWS adapter: a bucket of S3 and a standard queue of SQS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AwsConfig {
+    /// Region of both, such as `eu-central-1`.
+    pub region: String,
+    /// Name of the bucket.
+    pub bucket: String,
+    /// Name of the queue.
+    pub queue: String,
+    /// Servers other than those of AWS that speak its protocols.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Endpoint>,
+    /// Where the credentials are found.
+    pub credentials: AwsCredentials,
+}
+
+/// Where the credentials for AWS are found; nowhere else is ever looked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub enum AwsCredentials {
+    /// The pod's own identity: with a role, a web identity token that is exchanged for the role (IRSA), as the variables
+    /// `AWS_WEB_IDENTITY_TOKEN_FILE` says; without, EKS Pod Identity, as the `AWS_CONTAINER_*` variables say.
+    WorkloadIdentity {
+        /// The role to take.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        role_arn: Option<String>,
+    },
+    /// A mounted Secret: files named as the variables `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and, where there is
+    /// one, `AWS_SESSION_TOKEN`. Read again when they change.
+    Secret {
+        /// Folder of the files.
+        folder: PathBuf,
+    },
+    /// The variables of those names in the process's environment.
+    Environment,
+}
+
+/// Settings of the Azure adapter: a container of Blob Storage and a queue of Queue Storage, of one account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AzureConfig {
+    /// Name of the storage account.
+    pub account: String,
+    /// Name of the container.
+    pub container: String,
+    /// Name of the queue.
+    pub queue: String,
+    /// Servers other than those of Azure that speak its protocols; their paths begin with the account where they need it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Endpoint>,
+    /// Where the credentials are found.
+    pub credentials: AzureCredentials,
+}
+
+/// Where the credentials for Azure are found; nowhere else is ever looked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub enum AzureCredentials {
+    /// The pod's own identity: a token exchanged at Entra ID, as the variables `AZURE_TENANT_ID`, `AZURE_AUTHORITY_HOST`
+    /// and `AZURE_FEDERATED_TOKEN_FILE` say.
+    WorkloadIdentity {
+        /// Application that the identity belongs to.
+        client_id: String,
+    },
+    /// A mounted Secret: one file named as the variable `AZURE_STORAGE_CONNECTION_STRING`, `AZURE_STORAGE_SAS_TOKEN` or
+    /// `AZURE_STORAGE_KEY`. Read again when it changes.
+    Secret {
+        /// Folder of the file.
+        folder: PathBuf,
+    },
+    /// The variable of one of those names in the process's environment.
+    Environment,
+}
+
+/// Servers that stand in for a cloud's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// URL of the server of blobs; the cloud's own when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blob: Option<Url>,
+    /// URL of the server of the queue; the cloud's own when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<Url>,
+    /// Whether requests may leave the machine unencrypted.
+    #[serde(default)]
+    pub allow_plain_http: bool,
+    /// File of certificates in PEM to trust in place of the public ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
 }
 
 /// Settings of the Embedded adapter.
@@ -61,116 +153,195 @@ pub struct EmbeddedConfig {
 /// A configuration that describes no store.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StorageConfigError {
-    /// No provider is named.
-    #[error("{PROVIDER} is not set; set it to the provider of the store: Embedded")]
-    NoProvider,
-    /// The provider does not exist.
-    #[error("'{0}' is no provider; write Embedded")]
-    UnknownProvider(String),
     /// A provider is named whose settings are missing.
-    #[error(
-        "the provider is {0}, but its settings are missing; in a file add the table of its name, in the environment the variables that begin with {VARIABLES} and its name"
-    )]
+    #[error("the provider is {0}, but its settings are missing; add the table of its name")]
     NoSettings(Provider),
-    /// A variable exists that nobody reads.
-    #[error("{0} is no setting of a store; correct its name or unset it")]
-    UnknownVariable(String),
-    /// The path depends on where the process was started.
-    #[error("the store's path '{0}' is not absolute; write the whole path, beginning with '/'")]
+    /// A path depends on where the process was started.
+    #[error("the path '{0}' is not absolute; write the whole path, beginning with '/'")]
     RelativePath(PathBuf),
-    /// The path cannot be written into a file or the environment.
-    #[error("the store's path '{0}' is no text of UTF-8; use another folder")]
+    /// A path cannot be written into a file.
+    #[error("the path '{0}' is no text of UTF-8; use another folder")]
     UnreadablePath(PathBuf),
+    /// A name that the provider cannot know.
+    #[error("'{name}' is no {what}; write {rule}")]
+    BadName {
+        /// What was named.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// What such a name looks like.
+        rule: &'static str,
+    },
+    /// A URL that names no server.
+    #[error("'{0}' is no address of a server; write https://HOST or https://HOST:PORT")]
+    BadEndpoint(Url),
+    /// Requests would leave the machine unencrypted.
+    #[error("'{0}' is not encrypted; write https://, or allow plain http where the network is to be trusted")]
+    PlainHttp(Url),
 }
 
 impl StorageConfig {
-    /// Checks what the types cannot say.
+    /// Checks what the types cannot say, of every provider whose settings there are.
     ///
     /// # Errors
     /// When a setting is missing or cannot be meant.
     pub fn validate(&self) -> Result<(), StorageConfigError> {
-        let Self { provider, embedded } = self;
-        match provider {
-            Provider::Embedded if embedded.is_none() => return Err(StorageConfigError::NoSettings(*provider)),
-            Provider::Embedded => {}
+        let Self { provider, aws, azure, embedded } = self;
+        let is_described = match provider {
+            Provider::Aws => aws.is_some(),
+            Provider::Azure => azure.is_some(),
+            Provider::Embedded => embedded.is_some(),
+        };
+        if !is_described {
+            return Err(StorageConfigError::NoSettings(*provider));
         }
+        aws.as_ref().map_or(Ok(()), AwsConfig::validate)?;
+        azure.as_ref().map_or(Ok(()), AzureConfig::validate)?;
         embedded.as_ref().map_or(Ok(()), EmbeddedConfig::validate)
     }
+}
 
-    /// The configuration as variables of the environment.
-    ///
-    /// # Errors
-    /// When it is not valid.
-    pub fn to_environment(&self) -> Result<BTreeMap<&'static str, String>, StorageConfigError> {
-        self.validate()?;
-        let Self { provider, embedded } = self;
-        let mut variables = BTreeMap::from([(PROVIDER, provider.to_string())]);
-        if let Some(EmbeddedConfig { path }) = embedded {
-            let text = path.to_str().ok_or_else(|| StorageConfigError::UnreadablePath(path.clone()))?;
-            variables.insert(EMBEDDED_PATH, text.to_owned());
-        }
-        Ok(variables)
+impl From<AwsConfig> for StorageConfig {
+    fn from(aws: AwsConfig) -> Self {
+        Self { provider: Provider::Aws, aws: Some(aws), azure: None, embedded: None }
     }
+}
 
-    /// Reads the configuration from variables of the environment, such as [`std::env::vars`]; others' are ignored.
-    ///
-    /// # Errors
-    /// When a variable is missing, unknown, or cannot be meant.
-    pub fn from_environment(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, StorageConfigError> {
-        let mut ours: BTreeMap<String, String> =
-            variables.into_iter().filter(|(name, _)| name.starts_with(VARIABLES)).collect();
-        let provider = ours.remove(PROVIDER).ok_or(StorageConfigError::NoProvider)?.parse()?;
-        let embedded = ours.remove(EMBEDDED_PATH).map(|path| EmbeddedConfig { path: path.into() });
-        if let Some((name, _)) = ours.pop_first() {
-            return Err(StorageConfigError::UnknownVariable(name));
+impl From<AzureConfig> for StorageConfig {
+    fn from(azure: AzureConfig) -> Self {
+        Self { provider: Provider::Azure, aws: None, azure: Some(azure), embedded: None }
+    }
+}
+
+impl From<EmbeddedConfig> for StorageConfig {
+    fn from(embedded: EmbeddedConfig) -> Self {
+        Self { provider: Provider::Embedded, aws: None, azure: None, embedded: Some(embedded) }
+    }
+}
+
+impl AwsConfig {
+    fn validate(&self) -> Result<(), StorageConfigError> {
+        let Self { region, bucket, queue, endpoint, credentials } = self;
+        let hyphenated = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        name("region of AWS", region, "its code, such as eu-central-1", 1..=32, hyphenated)?;
+        let of_bucket = |byte: u8| hyphenated(byte) || byte == b'.';
+        name("bucket of S3", bucket, "3 to 63 lower-case letters, digits, '-' and '.'", 3..=63, of_bucket)?;
+        let of_queue = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        name("standard queue of SQS", queue, "1 to 80 letters, digits, '-' and '_'", 1..=80, of_queue)?;
+        if let AwsCredentials::Secret { folder } = credentials {
+            absolute(folder)?;
         }
-        let config = Self { provider, embedded };
-        config.validate()?;
-        Ok(config)
+        endpoint.as_ref().map_or(Ok(()), Endpoint::validate)
+    }
+}
+
+impl AzureConfig {
+    fn validate(&self) -> Result<(), StorageConfigError> {
+        let Self { account, container, queue, endpoint, credentials } = self;
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        name("storage account of Azure", account, "3 to 24 lower-case letters and digits", 3..=24, plain)?;
+        let hyphenated = |byte: u8| plain(byte) || byte == b'-';
+        let rule = "3 to 63 lower-case letters, digits and '-'";
+        name("container of Blob Storage", container, rule, 3..=63, hyphenated)?;
+        name("queue of Queue Storage", queue, rule, 3..=63, hyphenated)?;
+        if let AzureCredentials::Secret { folder } = credentials {
+            absolute(folder)?;
+        }
+        endpoint.as_ref().map_or(Ok(()), Endpoint::validate)
+    }
+}
+
+impl Endpoint {
+    fn validate(&self) -> Result<(), StorageConfigError> {
+        let Self { blob, queue, allow_plain_http, ca_file } = self;
+        for url in [blob, queue].into_iter().flatten() {
+            let is_loopback = match url.host() {
+                Some(Host::Ipv4(address)) => address.is_loopback(),
+                Some(Host::Ipv6(address)) => address.is_loopback(),
+                Some(Host::Domain(domain)) => domain == "localhost",
+                None => return Err(StorageConfigError::BadEndpoint(url.clone())),
+            };
+            match url.scheme() {
+                "https" => {}
+                "http" if is_loopback || *allow_plain_http => {}
+                "http" => return Err(StorageConfigError::PlainHttp(url.clone())),
+                _ => return Err(StorageConfigError::BadEndpoint(url.clone())),
+            }
+        }
+        ca_file.as_deref().map_or(Ok(()), absolute)
     }
 }
 
 impl EmbeddedConfig {
     fn validate(&self) -> Result<(), StorageConfigError> {
-        let Self { path } = self;
-        if !path.is_absolute() {
-            return Err(StorageConfigError::RelativePath(path.clone()));
-        }
-        if path.to_str().is_none() {
-            return Err(StorageConfigError::UnreadablePath(path.clone()));
-        }
-        Ok(())
+        absolute(&self.path)
     }
+}
+
+fn absolute(path: &Path) -> Result<(), StorageConfigError> {
+    if !path.is_absolute() {
+        return Err(StorageConfigError::RelativePath(path.to_owned()));
+    }
+    if path.to_str().is_none() {
+        return Err(StorageConfigError::UnreadablePath(path.to_owned()));
+    }
+    Ok(())
+}
+
+fn name(
+    what: &'static str,
+    name: &str,
+    rule: &'static str,
+    length: std::ops::RangeInclusive<usize>,
+    is_legal: impl Fn(u8) -> bool,
+) -> Result<(), StorageConfigError> {
+    if length.contains(&name.len()) && name.bytes().all(is_legal) {
+        return Ok(());
+    }
+    Err(StorageConfigError::BadName { what, name: name.to_owned(), rule })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn embedded(path: &str) -> StorageConfig {
-        StorageConfig { provider: Provider::Embedded, embedded: Some(EmbeddedConfig { path: path.into() }) }
+    fn read(text: &str) -> StorageConfig {
+        toml::from_str(text).expect("a configuration")
     }
 
-    fn from(variables: &[(&str, &str)]) -> Result<StorageConfig, StorageConfigError> {
-        StorageConfig::from_environment(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
-    }
+    const EMBEDDED: &str = "provider = \"Embedded\"\n\n[embedded]\npath = \"/var/lib/cloudshop\"\n";
 
-    #[test]
-    fn a_configuration_reads_from_the_environment_as_it_was_rendered() {
-        let config = embedded("/var/lib/cloudshop");
-        let variables = config.to_environment().expect("valid");
-        let expected =
-            [("CLOUDSHOP_STORAGE_EMBEDDED_PATH", "/var/lib/cloudshop"), ("CLOUDSHOP_STORAGE_PROVIDER", "Embedded")];
-        assert!(variables.iter().map(|(name, value)| (*name, value.as_str())).eq(expected));
-        assert_eq!(from(&expected), Ok(config));
-    }
+    const BOTH_CLOUDS: &str = r#"provider = "Aws"
+
+[aws]
+region = "eu-central-1"
+bucket = "corner-shop"
+queue = "corner-shop"
+
+[aws.credentials.workload_identity]
+role_arn = "arn:aws:iam::123456789012:role/corner"
+
+[azure]
+account = "cornershop"
+container = "shop"
+queue = "shop"
+
+[azure.endpoint]
+blob = "http://198.18.0.1:10000/cornershop"
+queue = "http://198.18.0.1:10001/cornershop"
+allow_plain_http = true
+
+[azure.credentials.secret]
+folder = "/etc/cloudshop/azure"
+"#;
 
     #[test]
     fn a_configuration_reads_from_a_file_as_it_was_rendered() {
-        let config = embedded("/var/lib/cloudshop");
-        let text = toml::to_string(&config).expect("rendered");
-        assert_eq!(text, "provider = \"Embedded\"\n\n[embedded]\npath = \"/var/lib/cloudshop\"\n");
-        assert_eq!(toml::from_str(&text), Ok(config));
+        for text in [EMBEDDED, BOTH_CLOUDS] {
+            let config = read(text);
+            assert_eq!(config.validate(), Ok(()));
+            assert_eq!(toml::to_string(&config).expect("rendered"), text);
+        }
     }
 
     #[test]
@@ -180,33 +351,31 @@ mod tests {
     }
 
     #[test]
-    fn variables_of_others_are_ignored() {
-        let config =
-            from(&[(PROVIDER, "Embedded"), (EMBEDDED_PATH, "/data"), ("HOME", "/root"), ("CLOUDSHOP_LOG", "info")]);
-        assert_eq!(config, Ok(embedded("/data")));
-    }
-
-    #[test]
-    fn each_wrong_environment_is_refused_with_what_to_write() {
-        let table: [(&[(&str, &str)], &str); 5] = [
-            (&[], "CLOUDSHOP_STORAGE_PROVIDER is not set"),
-            (&[(PROVIDER, "embedded")], "'embedded' is no provider; write Embedded"),
-            (&[(PROVIDER, "Embedded")], "the provider is Embedded, but its settings are missing"),
-            (&[(PROVIDER, "Embedded"), (EMBEDDED_PATH, "data")], "the store's path 'data' is not absolute"),
-            (
-                &[(PROVIDER, "Embedded"), (EMBEDDED_PATH, "/d"), ("CLOUDSHOP_STORAGE_EMBEDDED_PAHT", "/d")],
-                "CLOUDSHOP_STORAGE_EMBEDDED_PAHT is no setting of a store",
-            ),
+    fn each_configuration_that_cannot_be_meant_is_refused_with_what_to_write() {
+        let table = [
+            (EMBEDDED, "\"/var", "\"var", "the path 'var/lib/cloudshop' is not absolute"),
+            (EMBEDDED, "\"Embedded\"", "\"Aws\"", "the provider is Aws, but its settings are missing"),
+            (BOTH_CLOUDS, "\"Aws\"", "\"Embedded\"", "the provider is Embedded, but its settings are missing"),
+            (BOTH_CLOUDS, "eu-central-1", "", "'' is no region of AWS; write its code"),
+            (BOTH_CLOUDS, "bucket = \"corner-shop\"", "bucket = \"Corner\"", "'Corner' is no bucket of S3"),
+            (BOTH_CLOUDS, "queue = \"corner-shop\"", "queue = \"a.fifo\"", "'a.fifo' is no standard queue of SQS"),
+            (BOTH_CLOUDS, "\"cornershop\"", "\"corner-shop\"", "'corner-shop' is no storage account of Azure"),
+            (BOTH_CLOUDS, "container = \"shop\"", "container = \"s\"", "'s' is no container of Blob Storage"),
+            (BOTH_CLOUDS, "allow_plain_http = true", "", "'http://198.18.0.1:10000/cornershop' is not encrypted"),
+            (BOTH_CLOUDS, "http://198.18.0.1:10001", "ftp://198.18.0.1", "'ftp://198.18.0.1/cornershop' is no address"),
+            (BOTH_CLOUDS, "\"/etc", "\"etc", "the path 'etc/cloudshop/azure' is not absolute"),
         ];
-        for (variables, message) in table {
-            let refusal = from(variables).expect_err("refused").to_string();
+        for (text, good, bad, message) in table {
+            let refusal = read(&text.replace(good, bad)).validate().expect_err("refused").to_string();
             assert!(refusal.starts_with(message), "{refusal}");
         }
     }
 
     #[test]
-    fn a_provider_without_settings_is_not_valid() {
-        let config = StorageConfig { provider: Provider::Embedded, embedded: None };
-        assert_eq!(config.validate(), Err(StorageConfigError::NoSettings(Provider::Embedded)));
+    fn plain_http_may_stay_on_the_machine() {
+        for host in ["127.0.0.1:5000", "[::1]:5000", "localhost:5000"] {
+            let text = BOTH_CLOUDS.replace("198.18.0.1:10000", host).replace("198.18.0.1:10001", host);
+            assert_eq!(read(&text.replace("allow_plain_http = true", "")).validate(), Ok(()));
+        }
     }
 }

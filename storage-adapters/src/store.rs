@@ -29,6 +29,9 @@ pub enum OpenStoreError {
     /// The configuration describes no store.
     #[error(transparent)]
     Config(#[from] StorageConfigError),
+    /// The provider's adapter was left out when this program was built.
+    #[error("this program was built without the adapter of the provider {0}; use a build that has it")]
+    NotBuilt(Provider),
     /// The Embedded adapter refused its folder.
     #[error(transparent)]
     Embedded(#[from] OpenEmbeddedError),
@@ -58,6 +61,7 @@ impl Store {
                 let blobs = Arc::new(TimeLimited::new(blobs, limits));
                 (Self { blobs, queue: Arc::new(TimeLimited::new(queue, limits)) }, probe_queue)
             }
+            Provider::Aws | Provider::Azure => return Err(OpenStoreError::NotBuilt(provider)),
         };
         let refuse = |source| OpenStoreError::Probe { provider, source };
         probe_blobs(&*store.blobs).await.map_err(refuse)?;

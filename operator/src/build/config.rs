@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::ConfigMap;
 use sha2::{Digest, Sha256};
 use shop_contract::config::{CatalogueConfig, FORMAT, InternalConfig, OrdersConfig, ShopConfig, ShopIdentity};
-use storage_adapters::config::{self as storage, EmbeddedConfig, StorageConfig};
+use storage_adapters::config::{EmbeddedConfig, StorageConfig};
 
 use super::owned;
 use crate::{
@@ -46,10 +46,7 @@ fn render(shop: &ValidatedShop, initialise: bool) -> Result<String, RenderError>
 
 fn config(shop: &ValidatedShop, initialise: bool) -> ShopConfig {
     let storage = match shop.storage.provider {
-        Provider::Embedded { .. } => StorageConfig {
-            provider: storage::Provider::Embedded,
-            embedded: Some(EmbeddedConfig { path: DATA_DIRECTORY.into() }),
-        },
+        Provider::Embedded { .. } => StorageConfig::from(EmbeddedConfig { path: DATA_DIRECTORY.into() }),
     };
     ShopConfig {
         format: FORMAT,

@@ -1,4 +1,4 @@
-use storage_adapters::config::{EmbeddedConfig, Provider, StorageConfig};
+use storage_adapters::config::{EmbeddedConfig, StorageConfig};
 
 use super::*;
 
@@ -15,10 +15,7 @@ fn config() -> ShopConfig {
         orders: OrdersConfig { shards: 4 },
         catalogue: CatalogueConfig { sample: true },
         internal: InternalConfig { token_file: "/etc/cloudshop/token/token".into() },
-        storage: StorageConfig {
-            provider: Provider::Embedded,
-            embedded: Some(EmbeddedConfig { path: "/var/lib/cloudshop".into() }),
-        },
+        storage: StorageConfig::from(EmbeddedConfig { path: "/var/lib/cloudshop".into() }),
     }
 }
 

@@ -11,7 +11,7 @@ use shop_contract::{
 };
 use storage_adapters::{
     OpenStoreError, Store,
-    config::{EmbeddedConfig, Provider, StorageConfig},
+    config::{EmbeddedConfig, StorageConfig},
 };
 
 /// Where the shop's store is.
@@ -79,5 +79,5 @@ pub(super) fn read(path: &Path) -> Result<ShopConfig, LocationError> {
 /// The storage of a shop whose data is in `folder`.
 pub(super) fn embedded(folder: &Path) -> Result<StorageConfig, LocationError> {
     let path = std::path::absolute(folder).map_err(|source| LocationError::Read { path: folder.to_owned(), source })?;
-    Ok(StorageConfig { provider: Provider::Embedded, embedded: Some(EmbeddedConfig { path }) })
+    Ok(StorageConfig::from(EmbeddedConfig { path }))
 }

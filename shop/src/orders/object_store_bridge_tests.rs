@@ -1,10 +1,7 @@
 use std::sync::Arc;
 
 use object_store::{ObjectStoreExt, UpdateVersion};
-use storage_adapters::{
-    Store,
-    config::{EmbeddedConfig, Provider, StorageConfig},
-};
+use storage_adapters::{Store, config::EmbeddedConfig};
 
 use super::*;
 use crate::orders::clock::MachineClock;
@@ -17,8 +14,8 @@ struct Bench {
 
 async fn bench() -> Bench {
     let folder = tempfile::tempdir().expect("a folder");
-    let embedded = Some(EmbeddedConfig { path: folder.path().join("store") });
-    let store = Store::open(&StorageConfig { provider: Provider::Embedded, embedded }).await.expect("a store");
+    let embedded = EmbeddedConfig { path: folder.path().join("store") };
+    let store = Store::open(&embedded.into()).await.expect("a store");
     let gate = Arc::new(Gate::new(Arc::new(MachineClock)));
     Bench { _folder: folder, store: ObjectStoreBridge::new(store.blobs, Arc::clone(&gate)), gate }
 }

@@ -6,7 +6,7 @@ use prometheus_client::registry::Registry as MetricsRegistry;
 use shop_contract::config::{CatalogueConfig, FORMAT, InternalConfig, OrdersConfig, ShopIdentity};
 use storage_adapters::{
     ErrorKind,
-    config::{EmbeddedConfig, Provider, StorageConfig},
+    config::{EmbeddedConfig, StorageConfig},
     decorators::{Fault, FaultPlan, Faulty, Operation, Rule},
 };
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -35,10 +35,7 @@ fn config(folder: &Path) -> ShopConfig {
         orders: OrdersConfig { shards: 4 },
         catalogue: CatalogueConfig { sample: false },
         internal: InternalConfig { token_file: "/dev/null".into() },
-        storage: StorageConfig {
-            provider: Provider::Embedded,
-            embedded: Some(EmbeddedConfig { path: folder.join("store") }),
-        },
+        storage: StorageConfig::from(EmbeddedConfig { path: folder.join("store") }),
     }
 }
 

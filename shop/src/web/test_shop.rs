@@ -6,7 +6,7 @@ use prometheus_client::registry::Registry;
 use shop_contract::config::{CatalogueConfig, FORMAT, InternalConfig, OrdersConfig, ShopConfig, ShopIdentity};
 use storage_adapters::{
     Store,
-    config::{EmbeddedConfig, Provider, StorageConfig},
+    config::{EmbeddedConfig, StorageConfig},
 };
 use tempfile::TempDir;
 use tokio::{task::JoinSet, time::timeout};
@@ -53,10 +53,7 @@ impl TestShop {
             orders: OrdersConfig { shards: 2 },
             catalogue: CatalogueConfig { sample: false },
             internal: InternalConfig { token_file: "/dev/null".into() },
-            storage: StorageConfig {
-                provider: Provider::Embedded,
-                embedded: Some(EmbeddedConfig { path: folder.path().join("store") }),
-            },
+            storage: StorageConfig::from(EmbeddedConfig { path: folder.path().join("store") }),
         };
         let store = Store::open(&config.storage).await.expect("a store");
         let token = InternalToken::of_process("a token of the tests");

@@ -23,8 +23,7 @@ macro_rules! for_each_blob_sentence {
             no_step_of_concurrent_counting_is_lost
             concurrent_overwrites_all_succeed_and_one_of_them_stays
             creations_and_deletions_at_once_leave_a_whole_blob_or_none
-            a_replaced_version_never_comes_back_for_equal_bytes
-            a_deleted_version_never_comes_back_for_equal_bytes
+            states_of_different_bytes_have_different_versions
             an_empty_body_is_a_blob
             a_body_of_64_mib_reads_back
             illegal_metadata_is_invalid_input

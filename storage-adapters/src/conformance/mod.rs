@@ -23,6 +23,7 @@
 )]
 
 pub mod blobs;
+pub mod emulators;
 mod lists;
 mod puts;
 pub mod queue;

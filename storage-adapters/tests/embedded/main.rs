@@ -17,7 +17,7 @@ use bytes::{Bytes, BytesMut};
 use futures::TryStreamExt;
 use storage_adapters::{
     BlobStore, Error, ErrorKind, GetOptions, Key, Metadata, PutMode, Store, Version,
-    config::{EmbeddedConfig, Provider, StorageConfig},
+    config::{EmbeddedConfig, StorageConfig},
 };
 use tempfile::TempDir;
 
@@ -29,7 +29,7 @@ fn place() -> TempDir {
 }
 
 fn config(path: &Path) -> StorageConfig {
-    StorageConfig { provider: Provider::Embedded, embedded: Some(EmbeddedConfig { path: path.to_path_buf() }) }
+    EmbeddedConfig { path: path.to_path_buf() }.into()
 }
 
 async fn open(path: &Path) -> Store {
