@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use shop_contract::config::ShopConfig;
 
 use super::*;
-use crate::fixtures::{least, most, settings, validated};
+use crate::fixtures::{least, most, on_aws, on_azure, settings, validated};
 
 fn children(spec: Value) -> Vec<Child> {
     let shop = validated(spec);
@@ -34,6 +34,72 @@ fn a_shop_that_says_the_least_consists_of_these_objects() {
 #[test]
 fn a_shop_that_says_everything_consists_of_these_objects() {
     insta::assert_yaml_snapshot!(objects(most()));
+}
+
+#[test]
+fn a_shop_on_aws_with_a_role_consists_of_these_objects() {
+    insta::assert_yaml_snapshot!(objects(on_aws()));
+}
+
+#[test]
+fn a_shop_on_azure_with_a_secret_consists_of_these_objects() {
+    insta::assert_yaml_snapshot!(objects(on_azure()));
+}
+
+#[test]
+fn a_shop_in_a_cloud_has_no_volume_and_may_run_on_any_node() {
+    for spec in [on_aws(), on_azure()] {
+        assert!(children(spec.clone()).iter().all(|child| child.kind() != ChildKind::PersistentVolumeClaim));
+        for pod in pods(spec) {
+            assert!(pod.get("affinity").is_none());
+            assert_eq!(pod["topologySpreadConstraints"].as_array().map(Vec::len), Some(2));
+        }
+    }
+}
+
+#[test]
+fn pods_of_an_azure_identity_are_marked_for_its_token() {
+    let mut spec = on_azure();
+    let client = "12345678-1234-1234-1234-123456789012";
+    spec["storage"]["azure"]["credentials"] = json!({ "workloadIdentity": { "clientId": client } });
+    for object in objects(spec) {
+        match object["kind"].as_str() {
+            Some("ServiceAccount") => {
+                assert_eq!(object["metadata"]["annotations"]["azure.workload.identity/client-id"], client);
+            }
+            Some("Deployment") => {
+                let labels = &object["spec"]["template"]["metadata"]["labels"];
+                assert_eq!(labels["azure.workload.identity/use"], "true");
+                let selector = &object["spec"]["selector"]["matchLabels"];
+                assert!(selector.get("azure.workload.identity/use").is_none(), "a selector can never change");
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn no_policy_lets_a_pod_ask_a_node_for_credentials() {
+    let mut with_pod_identity = on_aws();
+    with_pod_identity["storage"]["aws"]["credentials"] = json!({ "workloadIdentity": {} });
+    for (spec, agents) in [(on_aws(), 0), (on_azure(), 0), (with_pod_identity, 2)] {
+        let blocks: Vec<Value> = objects(spec)
+            .into_iter()
+            .filter(|object| object["kind"] == "NetworkPolicy" && object["metadata"]["name"] == "corner-web")
+            .flat_map(|object| object["spec"]["egress"].as_array().expect("rules").clone())
+            .flat_map(|rule| rule["to"].as_array().cloned().unwrap_or_default())
+            .filter_map(|peer| peer.get("ipBlock").cloned())
+            .collect();
+        let wide: Vec<_> = blocks.iter().filter(|block| block.get("except").is_some()).collect();
+        assert_eq!(
+            wide,
+            [
+                &json!({ "cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"] }),
+                &json!({ "cidr": "::/0", "except": ["fd00:ec2::/32"] })
+            ]
+        );
+        assert_eq!(blocks.len() - wide.len(), agents, "addresses of the agent of EKS Pod Identity");
+    }
 }
 
 #[test]
@@ -67,7 +133,7 @@ fn no_two_objects_of_a_kind_have_the_same_name() {
 
 #[test]
 fn pods_pass_the_restricted_pod_security_level_and_hold_no_token() {
-    for pod in pods(most()) {
+    for pod in [most(), on_aws(), on_azure()].into_iter().flat_map(pods) {
         assert_eq!(pod["automountServiceAccountToken"], false);
         let context = &pod["securityContext"];
         assert_eq!(context["runAsNonRoot"], true);
@@ -80,7 +146,7 @@ fn pods_pass_the_restricted_pod_security_level_and_hold_no_token() {
             assert_eq!(context["capabilities"], json!({ "drop": ["ALL"] }));
         }
         for volume in pod["volumes"].as_array().expect("volumes") {
-            let allowed = ["projected", "persistentVolumeClaim", "emptyDir"];
+            let allowed = ["projected", "persistentVolumeClaim", "emptyDir", "secret"];
             assert!(allowed.iter().any(|kind| volume.get(kind).is_some()), "{volume}");
         }
     }
@@ -129,7 +195,7 @@ fn another_config_replaces_the_pods() {
 
 #[test]
 fn pods_parse_the_config_they_are_given() {
-    for (spec, initialise) in [(least(), true), (most(), false)] {
+    for (spec, initialise) in [(least(), true), (most(), false), (on_aws(), true), (on_azure(), false)] {
         let shop = validated(spec);
         let config = ShopConfig::parse(&render_config(&shop, initialise).expect("renders").text).expect("parses");
         assert_eq!(config.shop.uid, shop.uid);

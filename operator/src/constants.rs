@@ -32,6 +32,13 @@ pub const LABEL_NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 /// Annotation on pods: digest of the config they were started with, so that a changed config replaces them.
 pub const ANNOTATION_CONFIG_DIGEST: &str = "cloudshop.dev/config-digest";
 
+/// Annotation on service accounts: the role of IAM that their pods take.
+pub const ANNOTATION_AWS_ROLE: &str = "eks.amazonaws.com/role-arn";
+/// Annotation on service accounts: the client of Entra ID that their pods are.
+pub const ANNOTATION_AZURE_CLIENT: &str = "azure.workload.identity/client-id";
+/// Label on pods: that they are given the token of their service account for Entra ID.
+pub const LABEL_AZURE_IDENTITY: &str = "azure.workload.identity/use";
+
 /// The shop's program in its image.
 pub const PROGRAM: &str = "/shop";
 /// Where pods find their config and token.
@@ -44,6 +51,12 @@ pub const TOKEN_KEY: &str = "token";
 pub const TOKEN_FILE: &str = "token/token";
 /// Where the Embedded store's volume is mounted.
 pub const DATA_DIRECTORY: &str = "/var/lib/cloudshop";
+/// Where pods find the Secret with the credentials for a cloud.
+pub const CREDENTIALS_DIRECTORY: &str = "/var/run/secrets/cloudshop.dev/credentials";
+/// Where pods find the certificates of servers that stand in for a cloud's own.
+pub const CA_DIRECTORY: &str = "/var/run/secrets/cloudshop.dev/ca";
+/// Key of those certificates in their Secret, and name of their file.
+pub const CA_KEY: &str = "ca.crt";
 /// Where a worker keeps the lock that tells a restarted container from a new pod.
 pub const RUN_DIRECTORY: &str = "/var/run/cloudshop";
 /// Environment variable that tells a pod its own address.

@@ -62,6 +62,38 @@ pub(crate) fn most() -> Value {
     })
 }
 
+/// A Shop on AWS, with a role.
+pub(crate) fn on_aws() -> Value {
+    json!({ "storage": {
+        "provider": "Aws",
+        "aws": {
+            "region": "eu-central-1",
+            "bucket": "corner-shop",
+            "queue": "corner-shop",
+            "credentials": { "workloadIdentity": { "roleArn": "arn:aws:iam::123456789012:role/corner" } },
+        },
+    } })
+}
+
+/// A Shop on servers that stand in for Azure, with a Secret, and with settings of AWS beside it.
+pub(crate) fn on_azure() -> Value {
+    let mut spec = on_aws();
+    spec["storage"]["provider"] = json!("Azure");
+    spec["storage"]["azure"] = json!({
+        "account": "cornershop",
+        "container": "shop",
+        "queue": "shop",
+        "endpoint": {
+            "blob": "https://azure.example:10000/cornershop",
+            "queue": "http://azure.example:10001/cornershop",
+            "allowPlainHttp": true,
+            "caSecretName": "corner-ca",
+        },
+        "credentials": { "secretName": "corner-azure" },
+    });
+    spec
+}
+
 /// The validated form of a Shop with this spec.
 pub(crate) fn validated(spec: Value) -> ValidatedShop {
     validate(&shop(spec)).expect("a valid Shop")

@@ -7,6 +7,7 @@ pub mod api;
 pub mod apply;
 pub mod args;
 pub mod build;
+pub mod cloud;
 pub mod conditions;
 pub mod constants;
 pub mod context;

@@ -17,7 +17,7 @@ pub struct Observation {
     pub worker: Option<DeploymentState>,
     /// The pods of both.
     pub pods: Vec<PodState>,
-    /// Whether the Embedded store's claim has its volume.
+    /// Whether the Embedded store's claim has its volume; a store in a cloud needs none.
     pub claim_bound: bool,
     /// How the Service is reached from outside the cluster.
     pub service: ServiceState,

@@ -58,7 +58,7 @@ pub async fn observe(
         web: web.as_ref().map(deployment_state),
         worker: worker.as_ref().map(deployment_state),
         pods,
-        claim_bound: claim.as_ref().is_some_and(claim_bound),
+        claim_bound: shop.storage.cloud().is_some() || claim.as_ref().is_some_and(claim_bound),
         service: service.as_ref().map(service_state).unwrap_or_default(),
     })
 }

@@ -7,11 +7,11 @@ use shop_contract::status::PodStatus;
 
 use self::findings::Finding;
 use crate::{
-    api::{Condition, ConditionStatus, QueueStatus, ServiceType, ShardStatus, ShopStatus, StorageProvider, TierStatus},
+    api::{Condition, ConditionStatus, QueueStatus, ServiceType, ShardStatus, ShopStatus, TierStatus},
     conditions::{ConditionType, Reason},
     labels::Component,
     observation::{DeploymentState, Observation, PodState, Report},
-    validate::{Provider, ValidatedShop},
+    validate::ValidatedShop,
 };
 
 /// The longest message a condition carries, in characters; what pods and clusters say is cut there.
@@ -108,9 +108,7 @@ pub fn status(
     ShopStatus {
         observed_generation: generation,
         url: url(shop, seen),
-        provider: Some(match shop.storage.provider {
-            Provider::Embedded { .. } => StorageProvider::Embedded,
-        }),
+        provider: Some(shop.storage.provider_name()),
         store_initialised: Some(store_initialised(shop, previous, seen)),
         conditions: conditions.done(),
         web: tier(seen, Component::Web),
@@ -225,9 +223,7 @@ fn all_workers_told(seen: &Observation) -> bool {
 
 /// Who owns which shard. While a worker does not answer, what it was last seen to own stands.
 fn shards(shop: &ValidatedShop, previous: &ShopStatus, seen: &Observation) -> Vec<ShardStatus> {
-    let home = match shop.storage.provider {
-        Provider::Embedded { .. } => StorageProvider::Embedded,
-    };
+    let home = shop.storage.provider_name();
     let complete = all_workers_told(seen);
     (0..shop.shards)
         .map(|id| {

@@ -4,12 +4,14 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Resource;
+use storage_adapters::config::StorageConfigError;
 
 use crate::{
     api::{
         Autoscaling, DeletionPolicy, IngressSpec, Quantities, Resources, ServiceType, Shop, ShopSpec, StorageProvider,
-        WorkerAutoscaling,
+        StorageSpec, WorkerAutoscaling,
     },
+    cloud::CloudStore,
     names::{MAX_SHOP_NAME, Names},
     quantity::Quantity,
 };
@@ -25,6 +27,9 @@ pub enum ValidationError {
         "metadata.name {0:?} cannot name the shop's objects; write at most {MAX_SHOP_NAME} characters, a letter first, and only a-z, 0-9 and '-'"
     )]
     Name(String),
+    /// The settings of a provider describe no store.
+    #[error("spec.storage cannot be used: {0}")]
+    Storage(#[from] StorageConfigError),
     /// A field holds what it must not.
     #[error("{field} is {found:?}; write {expected}")]
     Field {
@@ -104,6 +109,8 @@ pub struct Storage {
 /// A provider and its settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Provider {
+    /// A cloud, or servers that stand in for it.
+    Cloud(Box<CloudStore>),
     /// One volume of the cluster.
     Embedded {
         /// Size of the volume.
@@ -157,6 +164,26 @@ pub struct Ingress {
     pub tls_secret: Option<String>,
 }
 
+impl Storage {
+    /// The provider as the Shop names it.
+    #[must_use]
+    pub fn provider_name(&self) -> StorageProvider {
+        match &self.provider {
+            Provider::Cloud(cloud) => cloud.provider,
+            Provider::Embedded { .. } => StorageProvider::Embedded,
+        }
+    }
+
+    /// The cloud, when it is one.
+    #[must_use]
+    pub fn cloud(&self) -> Option<&CloudStore> {
+        match &self.provider {
+            Provider::Cloud(cloud) => Some(cloud),
+            Provider::Embedded { .. } => None,
+        }
+    }
+}
+
 /// What a pod may use when its Shop says nothing: a CPU request for the autoscaler to reckon with, room in memory for a
 /// large catalogue or many open orders, and no CPU limit, since throttling would cost latency and save nothing.
 struct DefaultResources {
@@ -208,8 +235,16 @@ fn field(field: &'static str, found: &str, expected: &'static str) -> Validation
     ValidationError::Field { field, found: found.to_owned(), expected }
 }
 
-fn provider(storage: &crate::api::StorageSpec) -> Result<Provider, ValidationError> {
+fn provider(storage: &StorageSpec) -> Result<Provider, ValidationError> {
     match storage.provider {
+        StorageProvider::Aws => {
+            let aws = storage.aws.as_ref().ok_or_else(|| missing("spec.storage.aws"))?;
+            Ok(Provider::Cloud(Box::new(CloudStore::aws(aws)?)))
+        }
+        StorageProvider::Azure => {
+            let azure = storage.azure.as_ref().ok_or_else(|| missing("spec.storage.azure"))?;
+            Ok(Provider::Cloud(Box::new(CloudStore::azure(azure)?)))
+        }
         StorageProvider::Embedded => {
             let claim = &storage.embedded.volume_claim;
             let size = claim.size.parse().map_err(|_| {
@@ -218,6 +253,10 @@ fn provider(storage: &crate::api::StorageSpec) -> Result<Provider, ValidationErr
             Ok(Provider::Embedded { size, storage_class: claim.storage_class_name.clone() })
         }
     }
+}
+
+fn missing(name: &'static str) -> ValidationError {
+    field(name, "missing", "the settings of spec.storage.provider")
 }
 
 fn web_replicas(autoscaling: &Autoscaling) -> Result<Replicas, ValidationError> {

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::fixtures::{least, most, shop};
+use crate::fixtures::{least, most, on_aws, on_azure, shop};
 
 #[test]
 fn names_that_a_service_and_its_pods_can_carry_are_taken() {
@@ -19,7 +19,7 @@ fn names_that_they_cannot_carry_are_refused() {
 
 #[test]
 fn the_least_and_the_most_that_a_shop_can_say_are_valid() {
-    for spec in [least(), most()] {
+    for spec in [least(), most(), on_aws(), on_azure()] {
         validate(&shop(spec)).expect("valid");
     }
 }

@@ -2,14 +2,18 @@
 
 pub mod spec;
 pub mod status;
+pub mod storage;
 
 pub use self::{
     spec::{
-        Autoscaling, CatalogueSpec, DeletionPolicy, EmbeddedSpec, ExposeSpec, IngressSpec, OrdersSpec, Quantities,
-        Resources, ServiceSpec, ServiceType, Shop, ShopSpec, StorageProvider, StorageSpec, TierSpec, VolumeClaimSpec,
-        WorkerAutoscaling, WorkerSpec,
+        Autoscaling, CatalogueSpec, DeletionPolicy, ExposeSpec, IngressSpec, OrdersSpec, Quantities, Resources,
+        ServiceSpec, ServiceType, Shop, ShopSpec, TierSpec, WorkerAutoscaling, WorkerSpec,
     },
     status::{Condition, ConditionStatus, QueueStatus, ShardStatus, ShopStatus, TierStatus},
+    storage::{
+        AwsCredentialsSpec, AwsIdentitySpec, AwsSpec, AzureCredentialsSpec, AzureIdentitySpec, AzureSpec, EmbeddedSpec,
+        EndpointSpec, StorageProvider, StorageSpec, VolumeClaimSpec,
+    },
 };
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use kube::{CustomResourceExt as _, core::cel::Validator};
 use serde_json::{Value, json};
 
 use super::Shop;
-use crate::fixtures::{least, most, shop};
+use crate::fixtures::{least, most, on_aws, on_azure, shop};
 
 /// A Shop as the API server stores it, with every default.
 fn stored(spec: Value) -> Value {
@@ -64,6 +64,165 @@ const LITTLE_MEMORY: &str = "memory is below 32Mi; write at least 32Mi";
 const MUCH_MEMORY: &str = "memory is above 4Ti; write at most 4Ti";
 const CPU_REQUEST: &str = "requests.cpu is larger than limits.cpu; write a request of at most the limit";
 const MEMORY_REQUEST: &str = "requests.memory is larger than limits.memory; write a request of at most the limit";
+
+const NO_AWS: &str =
+    "spec.storage.provider is Aws, but spec.storage.aws is missing; write its region, bucket, queue and credentials";
+const NO_AZURE: &str = "spec.storage.provider is Azure, but spec.storage.azure is missing; write its account, container, queue and credentials";
+const PROVIDER: &str =
+    "spec.storage.provider cannot change yet, as this version does not move a live shop; write the earlier value";
+const AWS_LOCATION: &str =
+    "region, bucket and queue cannot change yet, as this version does not move a live shop; write the earlier values";
+const AZURE_LOCATION: &str = "account, container and queue cannot change yet, as this version does not move a live shop; write the earlier values";
+const ENDPOINT_GONE: &str =
+    "endpoint cannot come or go, as the shop's data stays where it is; write what was there before";
+const ENDPOINT: &str =
+    "endpoint.blob and endpoint.queue cannot change, as the shop's data stays where it is; write the earlier values";
+const PLAIN: &str =
+    "endpoint is not encrypted; write https://, or allowPlainHttp: true where the network is to be trusted";
+const KINDS: &str = "credentials name both kinds or none; write either workloadIdentity or secretName";
+
+#[test]
+fn what_the_rules_refuse_of_a_cloud_they_refuse_in_these_words() {
+    const AWS: &str = "/spec/storage/aws";
+    const AZURE: &str = "/spec/storage/azure";
+    let cases = [
+        (on_aws(), AWS, "", Value::Null, NO_AWS),
+        (on_azure(), AZURE, "", Value::Null, NO_AZURE),
+        (
+            on_aws(),
+            AWS,
+            "/region",
+            json!("Frankfurt"),
+            "region is not a region of AWS; write its code, such as eu-central-1",
+        ),
+        (
+            on_aws(),
+            AWS,
+            "/bucket",
+            json!("s3://corner"),
+            "bucket is not the name of a bucket; write the name alone, without s3:// or arn:, in lower-case letters, digits, '-' and '.'",
+        ),
+        (
+            on_aws(),
+            AWS,
+            "/queue",
+            json!("corner.fifo"),
+            "queue is not the name of a standard queue of SQS; write the name alone, without URL or arn:, in letters, digits, '-' and '_'",
+        ),
+        (on_aws(), AWS, "/credentials", json!({}), KINDS),
+        (on_aws(), AWS, "/credentials", json!({ "workloadIdentity": {}, "secretName": "both" }), KINDS),
+        (
+            on_aws(),
+            AWS,
+            "/credentials",
+            json!({ "secretName": "a/b" }),
+            "secretName is not the name of a Secret; write that of a Secret in this namespace",
+        ),
+        (
+            on_aws(),
+            AWS,
+            "/credentials",
+            json!({ "workloadIdentity": { "roleArn": "arn:aws:iam::12:role/corner" } }),
+            "roleArn is not the ARN of a role; write one such as arn:aws:iam::123456789012:role/corner",
+        ),
+        (
+            on_azure(),
+            AZURE,
+            "/account",
+            json!("corner-shop"),
+            "account is not the name of a storage account; write the name alone, in lower-case letters and digits",
+        ),
+        (
+            on_azure(),
+            AZURE,
+            "/container",
+            json!("Shop"),
+            "container is not the name of a container; write the name alone, in lower-case letters, digits and single '-'",
+        ),
+        (
+            on_azure(),
+            AZURE,
+            "/queue",
+            json!("a--b"),
+            "queue is not the name of a queue of Queue Storage; write the name alone, in lower-case letters, digits and single '-'",
+        ),
+        (on_azure(), AZURE, "/credentials", json!({}), KINDS),
+        (
+            on_azure(),
+            AZURE,
+            "/credentials",
+            json!({ "workloadIdentity": { "clientId": "corner" } }),
+            "clientId is not a client id; write the UUID that `az identity show --query clientId` prints",
+        ),
+        (on_azure(), AZURE, "/endpoint/allowPlainHttp", json!(false), PLAIN),
+        (
+            on_azure(),
+            AZURE,
+            "/endpoint/blob",
+            json!("azure.example"),
+            "blob is not the URL of a server; write one such as https://minio.example.org:9000",
+        ),
+        (
+            on_azure(),
+            AZURE,
+            "/endpoint/queue",
+            json!("ftp://azure.example"),
+            "queue is not the URL of a server; write one such as https://queue.example.org:9324",
+        ),
+        (
+            on_azure(),
+            AZURE,
+            "/endpoint/caSecretName",
+            json!("a/b"),
+            "caSecretName is not the name of a Secret; write that of a Secret in this namespace with the key ca.crt",
+        ),
+    ];
+    for (spec, cloud, field, value, message) in cases {
+        let path = format!("{cloud}{field}");
+        let refused = refused(&with(stored(spec), &[(&path, value.clone())]), None);
+        let messages: Vec<_> = refused.iter().map(|(_, message)| message.as_str()).collect();
+        assert_eq!(messages, [message], "{path}: {value}");
+    }
+}
+
+#[test]
+fn where_a_shop_lives_cannot_change_yet() {
+    let cases = [
+        (least(), "/spec/storage/provider", json!("Aws"), vec![PROVIDER, NO_AWS]),
+        (on_azure(), "/spec/storage/provider", json!("Aws"), vec![PROVIDER]),
+        (on_aws(), "/spec/storage/aws/bucket", json!("other"), vec![AWS_LOCATION]),
+        (on_azure(), "/spec/storage/aws/region", json!("eu-west-1"), vec![AWS_LOCATION]),
+        (on_aws(), "/spec/storage/aws/endpoint", json!({ "blob": "https://a.example" }), vec![ENDPOINT_GONE]),
+        (on_azure(), "/spec/storage/azure/container", json!("other"), vec![AZURE_LOCATION]),
+        (on_azure(), "/spec/storage/azure/endpoint", Value::Null, vec![ENDPOINT_GONE]),
+        (on_azure(), "/spec/storage/azure/endpoint/blob", json!("https://other.example"), vec![ENDPOINT]),
+    ];
+    for (spec, path, value, wanted) in cases {
+        let before = stored(spec);
+        let refused = refused(&with(before.clone(), &[(path, value)]), Some(&before));
+        let mut messages: Vec<_> = refused.iter().map(|(_, message)| message.as_str()).collect();
+        messages.sort_unstable();
+        let mut wanted = wanted;
+        wanted.sort_unstable();
+        assert_eq!(messages, wanted, "{path}");
+    }
+}
+
+#[test]
+fn what_was_not_used_yet_may_come_and_credentials_may_change() {
+    let cases = [
+        (least(), "/spec/storage/aws", on_aws()["storage"]["aws"].clone()),
+        (on_aws(), "/spec/storage/azure", on_azure()["storage"]["azure"].clone()),
+        (on_aws(), "/spec/storage/aws/credentials", json!({ "secretName": "corner-aws" })),
+        (on_azure(), "/spec/storage/aws", Value::Null),
+        (on_azure(), "/spec/storage/azure/endpoint/caSecretName", json!("other-ca")),
+    ];
+    for (spec, path, value) in cases {
+        let before = stored(spec);
+        assert_eq!(refused(&before, None), [], "{path}");
+        assert_eq!(refused(&with(before.clone(), &[(path, value)]), Some(&before)), [], "{path}");
+    }
+}
 
 #[test]
 fn what_the_rules_refuse_at_creation_they_refuse_in_these_words() {

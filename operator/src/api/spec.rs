@@ -6,7 +6,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::status::ShopStatus;
+use super::{status::ShopStatus, storage::StorageSpec};
 
 /// An online shop: storefront, order service and the storage they live on.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,64 +62,6 @@ pub struct ShopSpec {
     /// While true the operator leaves the shop as it is: it changes nothing in the cluster for it, and repairs nothing.
     #[serde(default)]
     pub paused: bool,
-}
-
-/// Where the shop's data lives.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct StorageSpec {
-    /// The provider of the shop's storage. `Embedded` keeps everything on one volume of the cluster; all pods of the
-    /// shop then run on that volume's node.
-    pub provider: StorageProvider,
-    /// Settings of the provider Embedded.
-    #[serde(default)]
-    pub embedded: EmbeddedSpec,
-    /// Whether storage that already holds a shop, of an earlier Shop of this name or of another one, is taken over with
-    /// its catalogue and orders. Without it such a Shop waits, and its condition Ready says what was found.
-    #[serde(default)]
-    pub adopt_existing: bool,
-}
-
-/// A provider of storage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum StorageProvider {
-    /// One volume of the cluster.
-    Embedded,
-}
-
-/// Settings of the provider Embedded.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct EmbeddedSpec {
-    /// The claim of the volume, named after the Shop: `NAME-data`. It is kept when the Shop is deleted.
-    #[serde(default)]
-    pub volume_claim: VolumeClaimSpec,
-}
-
-/// The claim of the Embedded store's volume.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new("has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)").message("storageClassName cannot change, as the volume stays where it is; write the earlier value")
-)]
-pub struct VolumeClaimSpec {
-    /// Size of the volume, such as 10Gi. It can grow when the storage class allows that, and never shrinks.
-    #[serde(default = "default_volume_size")]
-    #[schemars(length(min = 1, max = 32))]
-    #[x_kube(
-        validation = Rule::new("isQuantity(self)").message("size is not a quantity; write a number with a unit, such as 10Gi"),
-        validation = Rule::new("!isQuantity(self) || quantity(self).compareTo(quantity('64Mi')) >= 0").message("size is below 64Mi; write a size that holds a shop, such as 10Gi"),
-        validation = Rule::new("!isQuantity(self) || quantity(self).compareTo(quantity('64Ti')) <= 0").message("size is above 64Ti; write at most 64Ti"),
-        validation = Rule::new("!isQuantity(self) || !isQuantity(oldSelf) || quantity(self).compareTo(quantity(oldSelf)) >= 0").message("size is smaller than it was and a volume cannot shrink; write the earlier size or a larger one")
-    )]
-    pub size: String,
-    /// The storage class of the volume; without it, the cluster's default one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", length(max = 253))]
-    #[x_kube(
-        validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message("storageClassName is not the name of a storage class; write one that `kubectl get storageclass` shows, or leave it out for the default one")
-    )]
-    pub storage_class_name: Option<String>,
 }
 
 /// How orders are kept.
@@ -325,12 +267,6 @@ pub enum DeletionPolicy {
     Retain,
 }
 
-impl Default for VolumeClaimSpec {
-    fn default() -> Self {
-        Self { size: default_volume_size(), storage_class_name: None }
-    }
-}
-
 impl Default for OrdersSpec {
     fn default() -> Self {
         Self { shards: default_shards() }
@@ -363,10 +299,6 @@ impl Default for WorkerAutoscaling {
     fn default() -> Self {
         Self { min_replicas: default_worker_minimum(), max_replicas: None, target_cpu_utilization: default_target() }
     }
-}
-
-fn default_volume_size() -> String {
-    "10Gi".into()
 }
 
 fn default_shards() -> u16 {

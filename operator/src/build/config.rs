@@ -45,7 +45,8 @@ fn render(shop: &ValidatedShop, initialise: bool) -> Result<String, RenderError>
 }
 
 fn config(shop: &ValidatedShop, initialise: bool) -> ShopConfig {
-    let storage = match shop.storage.provider {
+    let storage = match &shop.storage.provider {
+        Provider::Cloud(cloud) => cloud.config.clone(),
         Provider::Embedded { .. } => StorageConfig::from(EmbeddedConfig { path: DATA_DIRECTORY.into() }),
     };
     ShopConfig {

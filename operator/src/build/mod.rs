@@ -40,7 +40,7 @@ pub fn build(shop: &ValidatedShop, config: &RenderedConfig, settings: &BuildSett
     let mut children = Vec::new();
     children.extend(accounts::service_accounts(shop).map(Child::ServiceAccount));
     children.push(Child::ConfigMap(config::config_map(shop, config)));
-    children.push(Child::PersistentVolumeClaim(volume::claim(shop)));
+    children.extend(volume::claim(shop).map(Child::PersistentVolumeClaim));
     children.extend(network::policies(shop, settings).map(Child::NetworkPolicy));
     children.push(Child::Service(network::service(shop)));
     for component in [Component::Worker, Component::Web] {

@@ -6,9 +6,9 @@ use k8s_openapi::{
     api::{
         core::v1::{Service, ServicePort, ServiceSpec},
         networking::v1::{
-            HTTPIngressPath, HTTPIngressRuleValue, Ingress, IngressBackend, IngressRule, IngressServiceBackend,
-            IngressSpec, IngressTLS, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule,
-            NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec, ServiceBackendPort,
+            HTTPIngressPath, HTTPIngressRuleValue, IPBlock, Ingress, IngressBackend, IngressRule,
+            IngressServiceBackend, IngressSpec, IngressTLS, NetworkPolicy, NetworkPolicyEgressRule,
+            NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec, ServiceBackendPort,
         },
     },
     apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
@@ -18,6 +18,7 @@ use shop_contract::{INTERNAL_PORT, PUBLIC_PORT};
 use super::{BuildSettings, owned, pods::PUBLIC_PORT_NAME};
 use crate::{
     api::ServiceType,
+    cloud::{CloudStore, Credentials},
     constants::{LABEL_NAME, LABEL_NAMESPACE_NAME, OPERATOR_APPLICATION, SERVICE_PORT},
     labels::{Component, selector, selector_labels},
     validate::ValidatedShop,
@@ -80,7 +81,7 @@ pub(super) fn ingress(shop: &ValidatedShop) -> Option<Ingress> {
 }
 
 /// Nothing is allowed but what the others allow: shoppers reach web, web and workers reach workers, the operator reaches
-/// both, and all may ask DNS. Probes come from the node, which policies do not hold back.
+/// both, and all may ask DNS and reach the store's cloud. Probes come from the node, which policies do not hold back.
 pub(super) fn policies(shop: &ValidatedShop, settings: &BuildSettings) -> impl Iterator<Item = NetworkPolicy> {
     let instance = shop.names.shop();
     let web = peer(selector(instance, Some(Component::Web)));
@@ -96,7 +97,8 @@ pub(super) fn policies(shop: &ValidatedShop, settings: &BuildSettings) -> impl I
         to: None,
         ports: Some(DNS_PORTS.iter().flat_map(|&number| [port("UDP", number), port("TCP", number)]).collect()),
     };
-    let egress = vec![to_workers, to_dns];
+    let mut egress = vec![to_workers, to_dns];
+    egress.extend(shop.storage.cloud().into_iter().flat_map(to_cloud));
     let from_anywhere = NetworkPolicyIngressRule { from: None, ports: Some(vec![port("TCP", PUBLIC_PORT)]) };
     let internal_from =
         |peers| NetworkPolicyIngressRule { from: Some(peers), ports: Some(vec![port("TCP", INTERNAL_PORT)]) };
@@ -118,6 +120,27 @@ pub(super) fn policies(shop: &ValidatedShop, settings: &BuildSettings) -> impl I
         ),
     ]
     .into_iter()
+}
+
+/// The store's servers may be anywhere, but no pod ever asks a link-local address, where nodes get credentials from; only
+/// that of EKS Pod Identity, which gives them to pods, is one too.
+fn to_cloud(cloud: &CloudStore) -> Vec<NetworkPolicyEgressRule> {
+    let block = |cidr: &str, except: &str| NetworkPolicyPeer {
+        ip_block: Some(IPBlock { cidr: cidr.into(), except: Some(vec![except.into()]) }),
+        ..NetworkPolicyPeer::default()
+    };
+    let anywhere = vec![block("0.0.0.0/0", "169.254.0.0/16"), block("::/0", "fd00:ec2::/32")];
+    let ports = cloud.ports().into_iter().map(|number| port("TCP", number)).collect();
+    let mut rules = vec![NetworkPolicyEgressRule { to: Some(anywhere), ports: Some(ports) }];
+    if cloud.credentials == Credentials::AwsPodIdentity {
+        let address = |cidr: &str| NetworkPolicyPeer {
+            ip_block: Some(IPBlock { cidr: cidr.into(), except: None }),
+            ..NetworkPolicyPeer::default()
+        };
+        let agent = vec![address("169.254.170.23/32"), address("fd00:ec2::23/128")];
+        rules.push(NetworkPolicyEgressRule { to: Some(agent), ports: Some(vec![port("TCP", 80)]) });
+    }
+    rules
 }
 
 fn policy(

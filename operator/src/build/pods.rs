@@ -10,7 +10,8 @@ use k8s_openapi::{
             EnvVarSource, HTTPGetAction, KeyToPath, Lifecycle, LifecycleHandler, LocalObjectReference,
             ObjectFieldSelector, PersistentVolumeClaimVolumeSource, PodAffinity, PodAffinityTerm, PodSecurityContext,
             PodSpec, PodTemplateSpec, Probe, ProjectedVolumeSource, ResourceRequirements, SeccompProfile,
-            SecretProjection, SecurityContext, SleepAction, Volume, VolumeMount, VolumeProjection,
+            SecretProjection, SecretVolumeSource, SecurityContext, SleepAction, TopologySpreadConstraint, Volume,
+            VolumeMount, VolumeProjection,
         },
     },
     apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
@@ -19,12 +20,13 @@ use shop_contract::{INTERNAL_PORT, OPERATIONS_PORT, PUBLIC_PORT};
 
 use super::{BuildSettings, RenderedConfig, component_name, owned};
 use crate::{
+    cloud::Credentials,
     constants::{
-        ANNOTATION_CONFIG_DIGEST, CONFIG_DIRECTORY, CONFIG_FILE, DATA_DIRECTORY, ENV_POD_IP, PROGRAM, RUN_DIRECTORY,
-        TOKEN_FILE, TOKEN_KEY, USER_ID,
+        ANNOTATION_CONFIG_DIGEST, CA_DIRECTORY, CONFIG_DIRECTORY, CONFIG_FILE, CREDENTIALS_DIRECTORY, DATA_DIRECTORY,
+        ENV_POD_IP, LABEL_AZURE_IDENTITY, PROGRAM, RUN_DIRECTORY, TOKEN_FILE, TOKEN_KEY, USER_ID,
     },
     labels::{Component, labels, selector},
-    validate::{PodResources, ValidatedShop},
+    validate::{PodResources, Provider, ValidatedShop},
 };
 
 /// Name of the port that shoppers reach.
@@ -66,7 +68,7 @@ pub(super) fn deployment(
             }),
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
-                    labels: Some(labels(shop.names.shop(), Some(component))),
+                    labels: Some(pod_labels(shop, component)),
                     annotations: Some(BTreeMap::from([(ANNOTATION_CONFIG_DIGEST.to_owned(), config.digest.clone())])),
                     ..ObjectMeta::default()
                 }),
@@ -76,6 +78,14 @@ pub(super) fn deployment(
         },
         status: None,
     }
+}
+
+fn pod_labels(shop: &ValidatedShop, component: Component) -> BTreeMap<String, String> {
+    let mut labels = labels(shop.names.shop(), Some(component));
+    if let Some(Credentials::AzureClient(_)) = shop.storage.cloud().map(|cloud| &cloud.credentials) {
+        labels.insert(LABEL_AZURE_IDENTITY.into(), "true".into());
+    }
+    labels
 }
 
 fn pod(shop: &ValidatedShop, component: Component, settings: &BuildSettings) -> PodSpec {
@@ -96,7 +106,8 @@ fn pod(shop: &ValidatedShop, component: Component, settings: &BuildSettings) -> 
             seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".into(), localhost_profile: None }),
             ..PodSecurityContext::default()
         }),
-        affinity: Some(beside_each_other(shop)),
+        affinity: shop.storage.cloud().is_none().then(|| beside_each_other(shop)),
+        topology_spread_constraints: shop.storage.cloud().map(|_| apart_from_each_other(shop, component)),
         containers: vec![container(shop, component, settings)],
         volumes: Some(volumes(shop, component)),
         ..PodSpec::default()
@@ -116,6 +127,22 @@ fn beside_each_other(shop: &ValidatedShop) -> Affinity {
         }),
         ..Affinity::default()
     }
+}
+
+/// Pods that share nothing but a store in a cloud are spread, so that a node or a zone that goes takes few of them.
+fn apart_from_each_other(shop: &ValidatedShop, component: Component) -> Vec<TopologySpreadConstraint> {
+    ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
+        .into_iter()
+        .map(|key| TopologySpreadConstraint {
+            max_skew: 1,
+            topology_key: key.into(),
+            when_unsatisfiable: "ScheduleAnyway".into(),
+            label_selector: Some(selector(shop.names.shop(), Some(component))),
+            // The pods of a roll-out are spread among themselves, not around those that they replace.
+            match_label_keys: Some(vec!["pod-template-hash".into()]),
+            ..TopologySpreadConstraint::default()
+        })
+        .collect()
 }
 
 fn container(shop: &ValidatedShop, component: Component, settings: &BuildSettings) -> Container {
@@ -155,7 +182,7 @@ fn container(shop: &ValidatedShop, component: Component, settings: &BuildSetting
             capabilities: Some(Capabilities { drop: Some(vec!["ALL".into()]), add: None }),
             ..SecurityContext::default()
         }),
-        volume_mounts: Some(mounts(component)),
+        volume_mounts: Some(mounts(shop, component)),
         ..Container::default()
     }
 }
@@ -217,14 +244,25 @@ fn resource_requirements(resources: &PodResources) -> ResourceRequirements {
     }
 }
 
-fn mounts(component: Component) -> Vec<VolumeMount> {
+fn mounts(shop: &ValidatedShop, component: Component) -> Vec<VolumeMount> {
     let mount = |name: &str, path: &str, read_only| VolumeMount {
         name: name.into(),
         mount_path: path.into(),
         read_only: Some(read_only),
         ..VolumeMount::default()
     };
-    let mut mounts = vec![mount("config", CONFIG_DIRECTORY, true), mount("data", DATA_DIRECTORY, false)];
+    let mut mounts = vec![mount("config", CONFIG_DIRECTORY, true)];
+    match &shop.storage.provider {
+        Provider::Embedded { .. } => mounts.push(mount("data", DATA_DIRECTORY, false)),
+        Provider::Cloud(cloud) => {
+            if let Credentials::Secret(_) = cloud.credentials {
+                mounts.push(mount("credentials", CREDENTIALS_DIRECTORY, true));
+            }
+            if cloud.ca_secret.is_some() {
+                mounts.push(mount("ca", CA_DIRECTORY, true));
+            }
+        }
+    }
     if component == Component::Worker {
         mounts.push(mount("run", RUN_DIRECTORY, false));
     }
@@ -254,17 +292,23 @@ fn volumes(shop: &ValidatedShop, component: Component) -> Vec<Volume> {
             },
         ]),
     };
-    let mut volumes = vec![
-        Volume { name: "config".into(), projected: Some(config), ..Volume::default() },
-        Volume {
+    let mut volumes = vec![Volume { name: "config".into(), projected: Some(config), ..Volume::default() }];
+    match &shop.storage.provider {
+        Provider::Embedded { .. } => volumes.push(Volume {
             name: "data".into(),
             persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
                 claim_name: shop.names.data(),
                 read_only: None,
             }),
             ..Volume::default()
-        },
-    ];
+        }),
+        Provider::Cloud(cloud) => {
+            if let Credentials::Secret(secret) = &cloud.credentials {
+                volumes.push(secret_volume("credentials", secret));
+            }
+            volumes.extend(cloud.ca_secret.as_ref().map(|secret| secret_volume("ca", secret)));
+        }
+    }
     if component == Component::Worker {
         volumes.push(Volume {
             name: "run".into(),
@@ -277,6 +321,19 @@ fn volumes(shop: &ValidatedShop, component: Component) -> Vec<Volume> {
         });
     }
     volumes
+}
+
+/// The user's own Secret, whole: which of its keys there are decides how it is used.
+fn secret_volume(name: &str, secret: &str) -> Volume {
+    Volume {
+        name: name.into(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(secret.into()),
+            default_mode: Some(0o440),
+            ..SecretVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
 }
 
 fn item(key: &str, path: &str) -> KeyToPath {

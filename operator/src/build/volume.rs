@@ -8,9 +8,9 @@ use super::kept;
 use crate::validate::{Provider, ValidatedShop};
 
 /// The claim has no owner: the data outlives the Shop.
-pub(super) fn claim(shop: &ValidatedShop) -> PersistentVolumeClaim {
-    let Provider::Embedded { size, storage_class } = &shop.storage.provider;
-    PersistentVolumeClaim {
+pub(super) fn claim(shop: &ValidatedShop) -> Option<PersistentVolumeClaim> {
+    let Provider::Embedded { size, storage_class } = &shop.storage.provider else { return None };
+    Some(PersistentVolumeClaim {
         metadata: kept(shop, shop.names.data(), None),
         spec: Some(PersistentVolumeClaimSpec {
             access_modes: Some(vec!["ReadWriteOnce".into()]),
@@ -22,5 +22,5 @@ pub(super) fn claim(shop: &ValidatedShop) -> PersistentVolumeClaim {
             ..PersistentVolumeClaimSpec::default()
         }),
         ..PersistentVolumeClaim::default()
-    }
+    })
 }

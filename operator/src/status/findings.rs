@@ -46,11 +46,14 @@ pub(super) fn findings(
             },
             Trouble::Unschedulable => Finding {
                 reason: Reason::PodUnschedulable,
-                message: format!(
-                    "no node takes the pod {}, which must run where the volume {} is: {message}",
-                    pod.name,
-                    shop.names.data()
-                ),
+                message: match shop.storage.cloud() {
+                    Some(_) => format!("no node takes the pod {}: {message}", pod.name),
+                    None => format!(
+                        "no node takes the pod {}, which must run where the volume {} is: {message}",
+                        pod.name,
+                        shop.names.data()
+                    ),
+                },
                 degrades: true,
             },
             Trouble::Image => Finding {
