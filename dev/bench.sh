@@ -14,8 +14,7 @@ CLIENT_CORE=1
 REPORT=$ROOT/docs/benchmarks.md
 
 "$HERE/prerequisites.sh" wrk=wrk jq=jq curl=curl taskset=util-linux
-(cd "$ROOT" && cargo build --release --locked -p shop -p load --bins --examples)
-BINARIES=${CARGO_TARGET_DIR:-$ROOT/target}/release
+build_release -p shop -p load -p operator --bins --examples
 
 WORK=$(mktemp -d)
 SERVER=
@@ -24,12 +23,14 @@ end_server() {
     kill "$SERVER" 2>/dev/null || true
     wait "$SERVER" 2>/dev/null || true
     SERVER=
+    # What it said must not be taken for what the next one says.
+    rm -f "$WORK/server.out"
 }
 trap 'end_server; rm -rf "$WORK"' EXIT
 
 # The server says on its first line of output which address it got.
 printed_address() {
-    wait_until 30 "the server says its address" grep --quiet http:// "$WORK/server.out"
+    wait_until 30 "the server says its address" grep --quiet "http://.*[0-9]" "$WORK/server.out"
     ADDRESS=$(sed -n 's#.*http://\([0-9.:]*\).*#\1#p' "$WORK/server.out" | head -n 1)
 }
 

@@ -14,15 +14,6 @@ STEP=${1:-all}
 LOCAL_REGISTRY=docker.io/cloudshop
 KEPT_BUILDS=3
 
-build_binaries() {
-    local host
-    host=$(rustc -vV | sed -n 's/^host: //p')
-    BINARIES=${CARGO_TARGET_DIR:-$ROOT/target}/$host/release
-    # Static, since nothing else is in the image. The target is named so that build scripts stay ordinary programs.
-    (cd "$ROOT" && RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --target "$host" \
-        -p shop -p load -p operator --bins) >&2
-}
-
 # The name says what is inside, so that a cluster never takes an old image for the new one.
 content_tag() { cat "$BINARIES"/{shop,shop-load,operator} | sha256sum | cut -c1-12 | sed 's/^/dev-/'; }
 
@@ -69,7 +60,7 @@ push() {
 if [[ $STEP == --load-only ]]; then
     TAG=${TAG:-$(cat "$CACHE/images/latest" 2>/dev/null)} || fail "no image was built yet: make images"
 else
-    build_binaries
+    build_release -p shop -p load -p operator --bins
     content=$(content_tag)
     : "${TAG:=$content}"
     # A tag of the user's is built anew, one that names its content only once.

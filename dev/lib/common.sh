@@ -23,6 +23,15 @@ wait_until() {
     done
 }
 
+# Builds for the images, and for measuring what is in them, and says in BINARIES where: build_release ARGUMENT...
+build_release() {
+    local host
+    host=$(rustc -vV | sed -n 's/^host: //p')
+    BINARIES=${CARGO_TARGET_DIR:-$ROOT/target}/$host/release
+    # Static, since nothing else is in an image. The target is named so that build scripts stay ordinary programs.
+    (cd "$ROOT" && RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --target "$host" "$@") >&2
+}
+
 # Where the built tool NAME is kept. The key changes with everything that goes into the build.
 tool_dir() {
     local name=$1 key
