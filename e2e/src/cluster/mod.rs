@@ -1,10 +1,13 @@
 //! Shops on a real cluster: the cluster that `KUBECONFIG` names, with the operator installed from the chart.
 
+pub mod connection;
 mod kubectl;
 mod namespace;
 mod node;
 mod operator;
 pub mod pods;
+pub mod policies;
+pub mod recorder;
 pub mod shop;
 mod store;
 

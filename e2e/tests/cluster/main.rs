@@ -12,6 +12,7 @@ mod children;
 mod deletion;
 mod faults;
 mod install;
+mod policies;
 mod refusals;
 mod rolling;
 mod scaling;
