@@ -17,7 +17,7 @@ use shop::{
 use shop_contract::config::{CatalogueConfig, FORMAT, InternalConfig, OrdersConfig, ShopConfig, ShopIdentity};
 use storage_adapters::{
     Store,
-    config::{EmbeddedConfig, StorageConfig},
+    config::{EmbeddedConfig, Provider, StorageConfig},
 };
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -171,7 +171,7 @@ async fn main() -> Result<(), Failure> {
         address: listener.local_addr()?.to_string(),
         token: token.clone(),
         state_folder: None,
-        flush_interval: WorkerSettings::EMBEDDED_FLUSH,
+        flush_interval: WorkerSettings::flush_interval_of(Provider::Embedded, 4),
         readiness: readiness.clone(),
         metrics: OrderMetrics::register(&mut Registry::default()),
     })?;

@@ -201,6 +201,25 @@ impl StorageConfig {
     }
 }
 
+impl fmt::Display for StorageConfig {
+    /// The provider, and where in it the store is.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { provider, aws, azure, embedded } = self;
+        write!(formatter, "{provider}")?;
+        match provider {
+            Provider::Aws => aws.as_ref().map_or(Ok(()), |AwsConfig { region, bucket, queue, .. }| {
+                write!(formatter, ": bucket {bucket} and queue {queue} in {region}")
+            }),
+            Provider::Azure => azure.as_ref().map_or(Ok(()), |AzureConfig { account, container, queue, .. }| {
+                write!(formatter, ": container {container} and queue {queue} of the account {account}")
+            }),
+            Provider::Embedded => {
+                embedded.as_ref().map_or(Ok(()), |EmbeddedConfig { path }| write!(formatter, ": {}", path.display()))
+            }
+        }
+    }
+}
+
 impl From<AwsConfig> for StorageConfig {
     fn from(aws: AwsConfig) -> Self {
         Self { provider: Provider::Aws, aws: Some(aws), azure: None, embedded: None }

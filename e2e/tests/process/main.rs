@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod catalogue;
+mod doctor;
 mod errors;
 mod orders;
 mod restarts;

@@ -100,6 +100,17 @@ pub struct Published {
     pub changed: bool,
 }
 
+impl Published {
+    /// What is the shop's catalogue now; `None` when it has none.
+    ///
+    /// # Errors
+    /// When the store could not be read.
+    pub async fn current(store: &dyn BlobStore) -> Result<Option<Self>, StoreError> {
+        let current = current(store).await?;
+        Ok(current.map(|(_, record)| Self { number: record.number, products: record.products, changed: false }))
+    }
+}
+
 /// Makes `products` the shop's catalogue.
 ///
 /// # Errors

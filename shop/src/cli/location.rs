@@ -59,14 +59,18 @@ pub(super) enum LocationError {
 impl Location {
     /// Opens the store, which must exist: a verb never makes one.
     pub(super) async fn open(&self) -> Result<Store, LocationError> {
-        let storage = match (&self.config, &self.data) {
+        Ok(Store::open(&self.storage()?).await?)
+    }
+
+    /// Where the store is, without opening it.
+    pub(super) fn storage(&self) -> Result<StorageConfig, LocationError> {
+        Ok(match (&self.config, &self.data) {
             (Some(path), _) => read(path)?.storage,
             (None, Some(folder)) if folder.is_dir() => embedded(folder)?,
             (None, Some(folder)) => return Err(LocationError::NoFolder(folder.clone())),
             (None, None) if Path::new(CONFIG_PATH).exists() => read(Path::new(CONFIG_PATH))?.storage,
             (None, None) => return Err(LocationError::Unnamed),
-        };
-        Ok(Store::open(&storage).await?)
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command line: parses it, runs the verb, prints what came of it. Does I/O.
 
 mod catalogue;
+mod doctor;
 mod location;
 mod orders;
 mod pods;
@@ -39,6 +40,8 @@ enum Verb {
     /// Import products, or write a sample of some.
     #[command(subcommand)]
     Catalogue(CatalogueVerb),
+    /// Open the shop's store, try it out, and say what is in it or how to mend it.
+    Doctor(Location),
     /// Write all orders as JSON Lines, each with its digest.
     Export(Location),
     /// Check what is stored, and compare it with a ledger of what was answered.
@@ -105,6 +108,7 @@ fn run(verb: Verb) -> Ending {
                 catalogue::import(arguments, location).await
             }
             Verb::Catalogue(CatalogueVerb::Sample(arguments)) => catalogue::sample(arguments),
+            Verb::Doctor(location) => doctor::doctor(location).await,
             Verb::Export(location) => orders::export(location).await,
             Verb::Verify(arguments) => orders::verify(arguments).await,
         }

@@ -24,6 +24,7 @@ mod server;
 mod shard;
 mod stewardship;
 mod stored;
+mod survey;
 mod token;
 mod verify;
 mod worker;
@@ -35,6 +36,7 @@ pub use self::{
     metrics::OrderMetrics,
     records::{OpenError, Role, ShopOpener, ShopRecords},
     stored::{StoredError, StoredOrders},
+    survey::Survey,
     token::{InternalToken, TokenError},
     verify::{Ledger, LedgerError, VerifyReport},
     worker::{Worker, WorkerError, WorkerSettings},

@@ -263,6 +263,11 @@ impl ShopOpener {
     }
 }
 
+/// UID of the Shop that a store belongs to; `None` when it belongs to none yet.
+pub(super) async fn owner(blobs: &dyn BlobStore) -> Result<Option<String>, OpenError> {
+    Ok(blobs::read::<OwnerRecord>(blobs, &blobs::key(OWNER)?).await?.map(|(owner, _)| owner.uid))
+}
+
 /// The secret and the number of shards of a store, whoever it belongs to.
 pub(super) async fn read_orders(blobs: &dyn BlobStore) -> Result<(OrderIdSecret, u16), OpenError> {
     let key = blobs::key(ORDERS)?;

@@ -15,7 +15,7 @@ use shop_contract::{
     config::ShopConfig,
     status::{OwnedShard, PodStatus, QueueStatus, WaitingReason},
 };
-use storage_adapters::Store;
+use storage_adapters::{Store, config::Provider};
 use tokio::{
     sync::Notify,
     task::{JoinError, JoinSet},
@@ -56,6 +56,12 @@ const COUNT_EVERY: Duration = Duration::from_secs(5);
 /// How often shards are looked over for upkeep.
 const UPKEEP_EVERY: Duration = Duration::from_secs(1);
 
+/// Shortest time between two writes of a shard in a cloud; each takes about that long itself.
+const SHORTEST_CLOUD_FLUSH: Duration = Duration::from_millis(50);
+
+/// Longest time that commands are gathered: an answer has half a second, and the write comes on top.
+const LONGEST_CLOUD_FLUSH: Duration = Duration::from_millis(200);
+
 /// Everything a worker needs to run.
 #[derive(Clone, Debug)]
 pub struct WorkerSettings {
@@ -78,8 +84,17 @@ pub struct WorkerSettings {
 }
 
 impl WorkerSettings {
-    /// The flush interval on a disk of the machine.
-    pub const EMBEDDED_FLUSH: Duration = Duration::from_millis(10);
+    /// How long commands are gathered on a store of this provider. A disk charges nothing for a write; a cloud does, so
+    /// all shards together make at most 20 writes a second there, as far as answers stay quick.
+    #[must_use]
+    pub fn flush_interval_of(provider: Provider, shards: u16) -> Duration {
+        match provider {
+            Provider::Embedded => Duration::from_millis(10),
+            Provider::Aws | Provider::Azure => {
+                (Duration::from_secs(1) / 20 * u32::from(shards)).clamp(SHORTEST_CLOUD_FLUSH, LONGEST_CLOUD_FLUSH)
+            }
+        }
+    }
 }
 
 /// Why a worker ended that was not told to.

@@ -6,7 +6,7 @@ use prometheus_client::registry::Registry as MetricsRegistry;
 use shop_contract::config::{CatalogueConfig, FORMAT, InternalConfig, OrdersConfig, ShopIdentity};
 use storage_adapters::{
     ErrorKind,
-    config::{EmbeddedConfig, StorageConfig},
+    config::{EmbeddedConfig, Provider, StorageConfig},
     decorators::{Fault, FaultPlan, Faulty, Operation, Rule},
 };
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -78,7 +78,7 @@ async fn start_on(store: Store, config: ShopConfig, state_folder: Option<PathBuf
         address: listener.local_addr().expect("an address").to_string(),
         token: InternalToken::of_process(TOKEN),
         state_folder,
-        flush_interval: WorkerSettings::EMBEDDED_FLUSH,
+        flush_interval: WorkerSettings::flush_interval_of(Provider::Embedded, 4),
         readiness: Readiness::starting(),
         metrics: OrderMetrics::register(&mut MetricsRegistry::default()),
     })

@@ -64,7 +64,7 @@ pub async fn run_alone(
             address: internal_address.to_string(),
             token: token.clone(),
             state_folder: config.storage.embedded.as_ref().map(|embedded| embedded.path.join("run")),
-            flush_interval: WorkerSettings::EMBEDDED_FLUSH,
+            flush_interval: WorkerSettings::flush_interval_of(config.storage.provider, config.orders.shards),
             readiness: readiness.clone(),
             metrics: order_metrics,
         })?;

@@ -66,7 +66,7 @@ pub async fn run_worker(config: ShopConfig) -> Result<(), ProcessError> {
             address: format!("{}:{INTERNAL_PORT}", bracketed(&address)),
             token,
             state_folder: Some(PathBuf::from(STATE_FOLDER)).filter(|folder| folder.is_dir()),
-            flush_interval: WorkerSettings::EMBEDDED_FLUSH,
+            flush_interval: WorkerSettings::flush_interval_of(config.storage.provider, config.orders.shards),
             readiness: readiness.clone(),
             metrics,
         };

@@ -6,7 +6,7 @@ use prometheus_client::registry::Registry;
 use shop_contract::config::{CatalogueConfig, FORMAT, InternalConfig, OrdersConfig, ShopConfig, ShopIdentity};
 use storage_adapters::{
     Store,
-    config::{EmbeddedConfig, StorageConfig},
+    config::{EmbeddedConfig, Provider, StorageConfig},
 };
 use tempfile::TempDir;
 use tokio::{task::JoinSet, time::timeout};
@@ -68,7 +68,7 @@ impl TestShop {
             address: internal.local_addr().expect("an address").to_string(),
             token: token.clone(),
             state_folder: None,
-            flush_interval: WorkerSettings::EMBEDDED_FLUSH,
+            flush_interval: WorkerSettings::flush_interval_of(Provider::Embedded, 4),
             readiness: Readiness::starting(),
             metrics: OrderMetrics::register(&mut Registry::default()),
         })

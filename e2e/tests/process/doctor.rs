@@ -1,0 +1,45 @@
+//! `shop doctor`: what it says of a store that can be used, and of one that cannot.
+
+use e2e::process::{ShopProcess, shop_verb};
+
+use crate::folder;
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[tokio::test]
+async fn a_store_with_a_shop_is_described_while_the_shop_runs() {
+    let folder = folder();
+    let shop = ShopProcess::start(folder.path()).await;
+    let data = folder.path().join("data");
+    let output = shop_verb(&["doctor", "--data", data.to_str().expect("UTF-8")]);
+    shop.end().await;
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{said}{}", text(&output.stderr));
+    for wanted in ["Embedded: /", "4 of 4 shards have an owner", "version 1, 1000 products", "about 0 messages waiting"]
+    {
+        assert!(said.contains(wanted), "{wanted} is not in: {said}");
+    }
+}
+
+#[test]
+fn an_empty_store_is_no_shop_and_stays_empty() {
+    let folder = folder();
+    let data = folder.path().to_str().expect("UTF-8").to_owned();
+    for _ in 0..2 {
+        let output = shop_verb(&["doctor", "--data", &data]);
+        let said = text(&output.stdout);
+        assert!(output.status.success(), "{said}{}", text(&output.stderr));
+        assert!(said.contains("none yet"), "{said}");
+    }
+}
+
+#[test]
+fn a_store_that_cannot_be_opened_is_named_with_what_to_do() {
+    let folder = folder();
+    let missing = folder.path().join("nothing");
+    let output = shop_verb(&["doctor", "--data", missing.to_str().expect("UTF-8")]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("name the one that `shop run --data` uses"), "{}", text(&output.stderr));
+}

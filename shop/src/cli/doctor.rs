@@ -1,0 +1,43 @@
+//! `shop doctor`: opens a shop's store as its pods would, tries it out, and says what it found. Does I/O.
+
+use std::{process::ExitCode, time::Instant};
+
+use crate::{catalogue::Published, orders::Survey};
+
+use super::{Ending, Failure, location::Location, print};
+
+/// The store cannot be used as it is.
+const UNFIT: u8 = 1;
+
+pub(super) async fn doctor(location: Location) -> Ending {
+    let unfit = |error| Failure::new(UNFIT, error);
+    let storage = location.storage().map_err(|error| Failure::new(UNFIT, error))?;
+    line("store", &storage)?;
+    let began = Instant::now();
+    let store = location.open().await.map_err(|error| Failure::new(UNFIT, error))?;
+    let millis = began.elapsed().as_millis();
+    line(
+        "opened",
+        format_args!("in {millis} ms; conditions, metadata, listings, deletion and the queue do as they must"),
+    )?;
+    match Survey::take(&*store.blobs).await.map_err(unfit)? {
+        None => line("shop", "none yet; the first worker of a new Shop makes it that shop's")?,
+        Some(Survey { owner, shards, owned, workers }) => {
+            line("shop", format_args!("of the Shop with UID {owner}"))?;
+            line("orders", format_args!("{owned} of {shards} shards have an owner; heartbeats of {workers} workers"))?;
+        }
+    }
+    match Published::current(&*store.blobs).await.map_err(|error| Failure::new(UNFIT, error))? {
+        None => line("catalogue", "none yet; import one with shop catalogue import")?,
+        Some(Published { number, products, .. }) => {
+            line("catalogue", format_args!("version {number}, {products} products"))?;
+        }
+    }
+    let depth = store.queue.depth().await.map_err(|error| Failure::new(UNFIT, error))?;
+    line("queue", format_args!("about {} messages waiting, {} with a receiver", depth.waiting, depth.leased))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn line(what: &str, found: impl std::fmt::Display) -> Result<(), Failure> {
+    print(format_args!("{what:<10} {found}"))
+}
