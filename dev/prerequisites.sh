@@ -8,10 +8,10 @@ set -euo pipefail
 # Each program or file that is needed, and the Debian package that brings it.
 NEEDED=(
     containerd=containerd ctr=containerd runc=runc /usr/lib/cni/ptp=containernetworking-plugins
-    nft=nftables ip=iproute2 buildah=buildah
+    nft=nftables ip=iproute2 conntrack=conntrack buildah=buildah
     mkfs.ext4=e2fsprogs unshare=util-linux setpriv=util-linux mount=mount
     gcc=gcc /usr/include/stdlib.h=libc6-dev make=make openssl=openssl curl=curl jq=jq shellcheck=shellcheck
-    chromium=chromium npm=npm
+    chromium=chromium npm=npm python3=python3 pip3=python3-pip
 )
 ((!$#)) || NEEDED=("$@")
 

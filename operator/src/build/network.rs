@@ -81,7 +81,7 @@ pub(super) fn ingress(shop: &ValidatedShop) -> Option<Ingress> {
 }
 
 /// Nothing is allowed but what the others allow: shoppers reach web, web and workers reach workers, the operator reaches
-/// both, and all may ask DNS and reach the store's cloud. Probes come from the node, which policies do not hold back.
+/// both, and those whose store is in a cloud may ask DNS for it and reach it. Probes come from the node, which policies do not hold back.
 pub(super) fn policies(shop: &ValidatedShop, settings: &BuildSettings) -> impl Iterator<Item = NetworkPolicy> {
     let instance = shop.names.shop();
     let web = peer(selector(instance, Some(Component::Web)));
@@ -93,11 +93,7 @@ pub(super) fn policies(shop: &ValidatedShop, settings: &BuildSettings) -> impl I
     };
     let to_workers =
         NetworkPolicyEgressRule { to: Some(vec![worker.clone()]), ports: Some(vec![port("TCP", INTERNAL_PORT)]) };
-    let to_dns = NetworkPolicyEgressRule {
-        to: None,
-        ports: Some(DNS_PORTS.iter().flat_map(|&number| [port("UDP", number), port("TCP", number)]).collect()),
-    };
-    let mut egress = vec![to_workers, to_dns];
+    let mut egress = vec![to_workers];
     egress.extend(shop.storage.cloud().into_iter().flat_map(to_cloud));
     let from_anywhere = NetworkPolicyIngressRule { from: None, ports: Some(vec![port("TCP", PUBLIC_PORT)]) };
     let internal_from =
@@ -131,7 +127,11 @@ fn to_cloud(cloud: &CloudStore) -> Vec<NetworkPolicyEgressRule> {
     };
     let anywhere = vec![block("0.0.0.0/0", "169.254.0.0/16"), block("::/0", "fd00:ec2::/32")];
     let ports = cloud.ports().into_iter().map(|number| port("TCP", number)).collect();
-    let mut rules = vec![NetworkPolicyEgressRule { to: Some(anywhere), ports: Some(ports) }];
+    let to_dns = NetworkPolicyEgressRule {
+        to: None,
+        ports: Some(DNS_PORTS.iter().flat_map(|&number| [port("UDP", number), port("TCP", number)]).collect()),
+    };
+    let mut rules = vec![to_dns, NetworkPolicyEgressRule { to: Some(anywhere), ports: Some(ports) }];
     if cloud.credentials == Credentials::AwsPodIdentity {
         let address = |cidr: &str| NetworkPolicyPeer {
             ip_block: Some(IPBlock { cidr: cidr.into(), except: None }),
