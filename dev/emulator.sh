@@ -11,8 +11,7 @@ case ${1:-} in
 aws)
     (($# == 3)) || fail "dev/emulator.sh aws HOST PORT"
     "$HERE/tools.sh" moto
-    # It runs as a module, as scripts of a Python package name the folder in which they were installed.
-    PYTHONPATH=$(tool_dir moto) exec python3 -m moto.server --host "$2" --port "$3"
+    PYTHONPATH=$(tool_dir moto) exec python3 "$HERE/tools/moto/serve.py" "$2" "$3"
     ;;
 azure)
     (($# >= 4)) || fail "dev/emulator.sh azure HOST BLOB_PORT QUEUE_PORT [OPTION...]"

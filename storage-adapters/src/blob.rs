@@ -8,7 +8,7 @@ use futures::stream::BoxStream;
 use jiff::Timestamp;
 
 use crate::error::Result;
-#[cfg(feature = "embedded")]
+#[cfg(feature = "adapter")]
 use crate::error::{Error, ErrorKind};
 
 /// Longest key in bytes: S3 allows 1,024 and Azure 1,024 characters; the rest is room for an adapter's own prefix.
@@ -31,7 +31,7 @@ pub type Listing = BoxStream<'static, Result<BlobInfo>>;
 pub type Metadata = BTreeMap<String, String>;
 
 /// Refuses metadata that some provider could not keep.
-#[cfg(feature = "embedded")]
+#[cfg(feature = "adapter")]
 pub(crate) fn check_metadata(operation: &'static str, key: &Key, metadata: &Metadata) -> Result<()> {
     let refuse = |reason: String| Err(Error::new(ErrorKind::InvalidInput, operation, key.as_str()).with_source(reason));
     for (name, value) in metadata {

@@ -7,6 +7,8 @@
 
 pub mod config;
 
+#[cfg(feature = "aws")]
+pub mod aws;
 #[cfg(feature = "ports")]
 mod blob;
 #[cfg(feature = "conformance")]
@@ -21,10 +23,10 @@ mod error;
 pub mod probe;
 #[cfg(feature = "ports")]
 mod queue;
-#[cfg(feature = "embedded")]
+#[cfg(feature = "adapter")]
 mod store;
 
-#[cfg(feature = "embedded")]
+#[cfg(feature = "adapter")]
 pub use self::store::{OpenStoreError, Store};
 #[cfg(feature = "ports")]
 pub use self::{

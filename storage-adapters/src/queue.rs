@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::error::Result;
-#[cfg(feature = "embedded")]
+#[cfg(feature = "adapter")]
 use crate::error::{Error, ErrorKind};
 
 /// Largest pack in bytes: in base64 it fits the 64 KiB of an Azure Queue Storage message
@@ -94,7 +94,7 @@ pub trait Queue: Send + Sync + fmt::Debug + 'static {
 }
 
 /// Refuses a pack that is empty or that some provider could not take.
-#[cfg(feature = "embedded")]
+#[cfg(feature = "adapter")]
 pub(crate) fn check_pack(pack: &Bytes) -> Result<()> {
     match pack.len() {
         0 => Err(out_of_bounds("send", "the pack is empty".into())),
@@ -107,7 +107,7 @@ pub(crate) fn check_pack(pack: &Bytes) -> Result<()> {
 }
 
 /// Refuses arguments of a receive that some provider could not honour.
-#[cfg(feature = "embedded")]
+#[cfg(feature = "adapter")]
 pub(crate) fn check_receive(max: usize, lease: Duration, wait: Duration) -> Result<()> {
     if !(1..=MAX_RECEIVE).contains(&max) {
         return Err(out_of_bounds("receive", format!("{max} messages are not between 1 and {MAX_RECEIVE}")));
@@ -119,7 +119,7 @@ pub(crate) fn check_receive(max: usize, lease: Duration, wait: Duration) -> Resu
 }
 
 /// Refuses a lease that some provider could not honour.
-#[cfg(feature = "embedded")]
+#[cfg(feature = "adapter")]
 pub(crate) fn check_lease(operation: &'static str, lease: Duration) -> Result<()> {
     let is_in_bounds = (Duration::from_secs(1)..=MAX_LEASE).contains(&lease) && lease.subsec_nanos() == 0;
     if is_in_bounds {
@@ -131,7 +131,7 @@ pub(crate) fn check_lease(operation: &'static str, lease: Duration) -> Result<()
     ))
 }
 
-#[cfg(feature = "embedded")]
+#[cfg(feature = "adapter")]
 fn out_of_bounds(operation: &'static str, reason: String) -> Error {
     Error::new(ErrorKind::InvalidInput, operation, "queue").with_source(reason)
 }

@@ -1,17 +1,25 @@
 //! A store: the blobs and the queue of one provider, opened together, tried out before they are used.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+#[cfg(feature = "embedded")]
+use std::time::Duration;
 
+#[cfg(feature = "aws")]
+use crate::aws::{Aws, OpenAwsError};
+#[cfg(feature = "aws")]
+use crate::decorators::{Budget, Retried, RetryPolicy};
+#[cfg(feature = "embedded")]
+use crate::embedded::{Embedded, OpenEmbeddedError};
 use crate::{
     blob::BlobStore,
     config::{Provider, StorageConfig, StorageConfigError},
-    decorators::{TimeLimited, TimeLimits},
-    embedded::{Embedded, OpenEmbeddedError},
+    decorators::{Meter, Metered, TimeLimited, TimeLimits},
     probe::{ProbeError, probe_blobs, probe_queue},
     queue::Queue,
 };
 
 /// Longest time of an operation on the disk. One that takes longer is broken, not busy.
+#[cfg(feature = "embedded")]
 const DISK_TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// An open store, whose operations all end in time.
@@ -32,7 +40,12 @@ pub enum OpenStoreError {
     /// The provider's adapter was left out when this program was built.
     #[error("this program was built without the adapter of the provider {0}; use a build that has it")]
     NotBuilt(Provider),
+    /// The AWS adapter refused its bucket or its queue.
+    #[cfg(feature = "aws")]
+    #[error(transparent)]
+    Aws(#[from] OpenAwsError),
     /// The Embedded adapter refused its folder.
+    #[cfg(feature = "embedded")]
     #[error(transparent)]
     Embedded(#[from] OpenEmbeddedError),
     /// The store does not honour the contract.
@@ -51,21 +64,64 @@ impl Store {
     /// # Errors
     /// When it cannot be opened, or does not honour the contract.
     pub async fn open(config: &StorageConfig) -> Result<Self, OpenStoreError> {
+        Self::open_metered(config, Arc::default()).await
+    }
+
+    /// Opens the store that `config` describes, and counts with `meter` each request to it from then on.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_metered(config: &StorageConfig, meter: Arc<Meter>) -> Result<Self, OpenStoreError> {
         config.validate()?;
         let provider = config.provider;
         let (store, queue_to_probe) = match provider {
+            #[cfg(feature = "aws")]
+            Provider::Aws => {
+                let settings = config.aws.as_ref().ok_or(StorageConfigError::NoSettings(provider))?;
+                let Aws { blobs, queue } = Aws::open(settings).await?;
+                let store = Self::across_a_network(blobs, queue, &meter);
+                let queue = store.queue.clone();
+                (store, queue)
+            }
+            #[cfg(feature = "embedded")]
             Provider::Embedded => {
                 let settings = config.embedded.as_ref().ok_or(StorageConfigError::NoSettings(provider))?;
                 let Embedded { blobs, queue, probe_queue } = Embedded::open(settings)?;
                 let limits = TimeLimits { operation: DISK_TIME_LIMIT, ..TimeLimits::default() };
+                let Self { blobs, queue } = Self::metered(blobs, queue, &meter);
                 let blobs = Arc::new(TimeLimited::new(blobs, limits));
                 (Self { blobs, queue: Arc::new(TimeLimited::new(queue, limits)) }, probe_queue)
             }
-            Provider::Aws | Provider::Azure => return Err(OpenStoreError::NotBuilt(provider)),
+            #[cfg(not(feature = "aws"))]
+            Provider::Aws => return Err(OpenStoreError::NotBuilt(provider)),
+            Provider::Azure => return Err(OpenStoreError::NotBuilt(provider)),
+            #[cfg(not(feature = "embedded"))]
+            Provider::Embedded => return Err(OpenStoreError::NotBuilt(provider)),
         };
         let refuse = |source| OpenStoreError::Probe { provider, source };
         probe_blobs(&*store.blobs).await.map_err(refuse)?;
         probe_queue(&*queue_to_probe).await.map_err(refuse)?;
         Ok(store)
+    }
+
+    /// Counts every attempt, since each is billed.
+    fn metered(blobs: Arc<dyn BlobStore>, queue: Arc<dyn Queue>, meter: &Arc<Meter>) -> Self {
+        Self {
+            blobs: Arc::new(Metered::new(blobs, meter.clone())),
+            queue: Arc::new(Metered::new(queue, meter.clone())),
+        }
+    }
+
+    /// Counts and bounds each attempt, and repeats what fails for a passing reason, out of one budget for both ports.
+    #[cfg(feature = "aws")]
+    fn across_a_network(blobs: Arc<dyn BlobStore>, queue: Arc<dyn Queue>, meter: &Arc<Meter>) -> Self {
+        let (limits, policy, budget) = (TimeLimits::default(), RetryPolicy::default(), Arc::new(Budget::default()));
+        let Self { blobs, queue } = Self::metered(blobs, queue, meter);
+        let blobs: Arc<dyn BlobStore> = Arc::new(TimeLimited::new(blobs, limits));
+        let queue: Arc<dyn Queue> = Arc::new(TimeLimited::new(queue, limits));
+        Self {
+            blobs: Arc::new(Retried::new(blobs, policy, budget.clone())),
+            queue: Arc::new(Retried::new(queue, policy, budget)),
+        }
     }
 }

@@ -1,0 +1,57 @@
+"""Runs moto until it is ended: serve.py HOST PORT.
+
+S3 and SQS do each request in one step. moto does it in several, so that of two conditional writes at the same time both
+may win, and a listing may break off; here requests are done one after the other, but for the time that one waits for a
+message.
+"""
+
+import io
+import os
+import sys
+from threading import Lock
+
+# As many as on S3.
+os.environ["MOTO_S3_DEFAULT_MAX_KEYS"] = "1000"
+
+from moto import backends
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from moto.sqs.models import Queue
+from werkzeug.serving import run_simple
+
+step = Lock()
+wait_for_messages = Queue.wait_for_messages
+
+
+def wait_apart(queue, timeout):
+    step.release()
+    try:
+        wait_for_messages(queue, timeout)
+    finally:
+        step.acquire()
+
+
+def one_at_a_time(application):
+    def serve(environ, start_response):
+        # The body first, so that nobody waits for a slow sender.
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(length))
+        with step:
+            return list(application(environ, start_response))
+
+    return serve
+
+
+def main():
+    host, port = sys.argv[1], int(sys.argv[2])
+    os.environ["MOTO_PORT"] = str(port)
+    Queue.wait_for_messages = wait_apart
+    # moto looks through its folders for each request, which takes a third of the time.
+    modules = tuple(backends.list_of_moto_modules())
+    backends.list_of_moto_modules = lambda: modules
+    application = one_at_a_time(DomainDispatcherApplication(create_backend_app))
+    # Connections are kept, as the clouds keep them.
+    MotoRequestHandler.protocol_version = "HTTP/1.1"
+    run_simple(host, port, application, threaded=True, request_handler=MotoRequestHandler)
+
+
+main()
