@@ -9,6 +9,8 @@ pub mod config;
 
 #[cfg(feature = "aws")]
 pub mod aws;
+#[cfg(feature = "azure")]
+pub mod azure;
 #[cfg(feature = "ports")]
 mod blob;
 #[cfg(feature = "conformance")]

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 #[cfg(feature = "aws")]
 use crate::aws::{Aws, OpenAwsError};
-#[cfg(feature = "aws")]
+#[cfg(feature = "azure")]
+use crate::azure::{Azure, OpenAzureError};
+#[cfg(any(feature = "aws", feature = "azure"))]
 use crate::decorators::{Budget, Retried, RetryPolicy};
 #[cfg(feature = "embedded")]
 use crate::embedded::{Embedded, OpenEmbeddedError};
@@ -44,6 +46,10 @@ pub enum OpenStoreError {
     #[cfg(feature = "aws")]
     #[error(transparent)]
     Aws(#[from] OpenAwsError),
+    /// The Azure adapter refused its container or its queue.
+    #[cfg(feature = "azure")]
+    #[error(transparent)]
+    Azure(#[from] OpenAzureError),
     /// The Embedded adapter refused its folder.
     #[cfg(feature = "embedded")]
     #[error(transparent)]
@@ -74,11 +80,20 @@ impl Store {
     pub async fn open_metered(config: &StorageConfig, meter: Arc<Meter>) -> Result<Self, OpenStoreError> {
         config.validate()?;
         let provider = config.provider;
+        // What opens a cloud's adapter is large: on the heap, whoever opens a store stays small, also to the compiler.
         let (store, queue_to_probe) = match provider {
             #[cfg(feature = "aws")]
             Provider::Aws => {
                 let settings = config.aws.as_ref().ok_or(StorageConfigError::NoSettings(provider))?;
-                let Aws { blobs, queue } = Aws::open(settings).await?;
+                let Aws { blobs, queue } = Box::pin(Aws::open(settings)).await?;
+                let store = Self::across_a_network(blobs, queue, &meter);
+                let queue = store.queue.clone();
+                (store, queue)
+            }
+            #[cfg(feature = "azure")]
+            Provider::Azure => {
+                let settings = config.azure.as_ref().ok_or(StorageConfigError::NoSettings(provider))?;
+                let Azure { blobs, queue } = Box::pin(Azure::open(settings)).await?;
                 let store = Self::across_a_network(blobs, queue, &meter);
                 let queue = store.queue.clone();
                 (store, queue)
@@ -94,6 +109,7 @@ impl Store {
             }
             #[cfg(not(feature = "aws"))]
             Provider::Aws => return Err(OpenStoreError::NotBuilt(provider)),
+            #[cfg(not(feature = "azure"))]
             Provider::Azure => return Err(OpenStoreError::NotBuilt(provider)),
             #[cfg(not(feature = "embedded"))]
             Provider::Embedded => return Err(OpenStoreError::NotBuilt(provider)),
@@ -113,7 +129,7 @@ impl Store {
     }
 
     /// Counts and bounds each attempt, and repeats what fails for a passing reason, out of one budget for both ports.
-    #[cfg(feature = "aws")]
+    #[cfg(any(feature = "aws", feature = "azure"))]
     fn across_a_network(blobs: Arc<dyn BlobStore>, queue: Arc<dyn Queue>, meter: &Arc<Meter>) -> Self {
         let (limits, policy, budget) = (TimeLimits::default(), RetryPolicy::default(), Arc::new(Budget::default()));
         let Self { blobs, queue } = Self::metered(blobs, queue, meter);
