@@ -75,6 +75,8 @@ pub trait Queue: Send + Sync + fmt::Debug + 'static {
 
     /// Lets the lease end `lease` from now, sooner or later than before, and returns the receipt that replaces the old one.
     ///
+    /// It may be cut off [`MAX_LEASE`] after the receive, beyond which SQS lets nobody hold a message.
+    ///
     /// # Errors
     /// `LeaseLost` when the lease has ended and the message may be another's, or `receipt` was replaced or acknowledged;
     /// `InvalidInput` when `lease` is out of bounds.

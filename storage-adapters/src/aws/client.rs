@@ -13,7 +13,7 @@ use aws_sdk_s3::config::{
 };
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_http_client::{
-    Connector,
+    Connector, HttpClientError,
     tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
 };
 use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConnector, http_client_fn};
@@ -42,9 +42,9 @@ fn behavior() -> BehaviorVersion {
     BehaviorVersion::v2026_01_12()
 }
 
-/// A file of certificates that cannot be trusted.
+/// Certificates that cannot be trusted.
 #[derive(Debug, thiserror::Error)]
-pub enum CaFileError {
+pub enum TrustError {
     /// It cannot be read.
     #[error("the certificates to trust, '{path}', cannot be read; mount the file, or remove it from the endpoint")]
     Unreadable {
@@ -61,19 +61,19 @@ pub enum CaFileError {
         /// What is wrong with it.
         reason: String,
     },
+    /// They cannot be given to the connector.
+    #[error("connections over TLS cannot be set up")]
+    Unusable(#[source] HttpClientError),
 }
 
 /// The connector that all clients share. It trusts the public roots that are compiled in, or only those of `ca_file`.
-pub(super) fn connector(ca_file: Option<&Path>) -> Result<SharedHttpConnector, CaFileError> {
+pub(super) fn connector(ca_file: Option<&Path>) -> Result<SharedHttpConnector, TrustError> {
     let certificates = match ca_file {
         Some(path) => read_certificates(path)?,
         None => public_roots(),
     };
     let trust = TrustStore::empty().with_pem_certificate(certificates);
-    let mut tls = TlsContext::default();
-    if let Ok(context) = TlsContext::builder().with_trust_store(trust).build() {
-        tls = context;
-    }
+    let tls = TlsContext::builder().with_trust_store(trust).build().map_err(TrustError::Unusable)?;
     let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT_LIMIT).build();
     let connector = Connector::builder()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
@@ -97,9 +97,9 @@ fn public_roots() -> Vec<u8> {
 }
 
 /// Reads certificates and makes sure that they can be trusted, since the connector panics on others.
-fn read_certificates(path: &Path) -> Result<Vec<u8>, CaFileError> {
-    let pem = fs::read(path).map_err(|source| CaFileError::Unreadable { path: path.to_owned(), source })?;
-    let refuse = |reason: String| CaFileError::NoCertificates { path: path.to_owned(), reason };
+fn read_certificates(path: &Path) -> Result<Vec<u8>, TrustError> {
+    let pem = fs::read(path).map_err(|source| TrustError::Unreadable { path: path.to_owned(), source })?;
+    let refuse = |reason: String| TrustError::NoCertificates { path: path.to_owned(), reason };
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let certificate = certificate.map_err(|error| refuse(error.to_string()))?;

@@ -96,6 +96,8 @@ impl Task {
 
     fn kind_of_status(&self, answer: &Answer) -> ErrorKind {
         match answer.status {
+            // Only blobs can be missing; a queue was there when the store was opened.
+            404 if matches!(self.service, Service::Sqs) => ErrorKind::Unavailable,
             // A success that cannot be read.
             200..=299 => self.unheard,
             403 | 401 => ErrorKind::Denied,

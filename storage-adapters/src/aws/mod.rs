@@ -22,7 +22,7 @@ mod web_identity;
 use std::sync::Arc;
 
 pub use self::{
-    client::CaFileError,
+    client::TrustError,
     credentials::{CredentialsError, CredentialsKind},
     opening::OpenAwsError,
     secret::Variables,

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::{
     Aws,
     blobs::{Bucket, task},
-    client::{self, CaFileError},
+    client::{self, TrustError},
     credentials::{Credentials, CredentialsError},
     errors::{Service, Task},
     queue::SqsQueue,
@@ -29,7 +29,7 @@ const LIMIT: Duration = Duration::from_secs(15);
 pub enum OpenAwsError {
     /// The certificates to trust are unusable.
     #[error(transparent)]
-    Certificates(#[from] CaFileError),
+    Certificates(#[from] TrustError),
     /// There are no credentials.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),

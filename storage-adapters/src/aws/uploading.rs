@@ -43,7 +43,7 @@ impl Bucket {
         if has_ended {
             return self.put_whole(key, part, metadata, mode, &task).await;
         }
-        self.refuse_early(key, mode, &task).await?;
+        self.refuse_early(key, mode, &task.clone().again()).await?;
         let mut upload = Upload::begin(self, key, metadata, &task).await?;
         loop {
             if !part.is_empty() {

@@ -44,6 +44,7 @@ async fn each_answer_of_sqs_has_a_kind() {
     let throttled = ErrorKind::Throttled { after: None };
     let table = [
         (400, "QueueDoesNotExist", ErrorKind::Unavailable),
+        (404, "", ErrorKind::Unavailable),
         (403, "AccessDeniedException", ErrorKind::Denied),
         (400, "UnrecognizedClientException", ErrorKind::Denied),
         (403, "ExpiredToken", ErrorKind::Denied),

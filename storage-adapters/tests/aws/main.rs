@@ -5,6 +5,7 @@
 mod answers_of_s3;
 mod answers_of_sqs;
 mod credentials;
+mod encryption;
 mod fixture;
 mod lost_replies;
 mod opening;
