@@ -2,6 +2,9 @@
 //!
 //! Modules use each other downwards only: `cli` on top, then `process`, then `web`, `orders` and `catalogue`, then `domain`.
 
+// The futures of the clouds' SDKs are nested deeper than the compiler expects.
+#![recursion_limit = "256"]
+
 pub mod catalogue;
 pub mod cli;
 pub mod domain;

@@ -140,6 +140,11 @@ impl Members {
         self.seen.get(worker).is_some_and(|sighting| sighting.version == *version)
     }
 
+    /// The workers that left a heartbeat when they were last looked at.
+    pub(super) fn known(&self) -> impl Iterator<Item = &BootId> {
+        self.seen.keys()
+    }
+
     /// Takes in one look at all heartbeats, begun at `begun` and ended at `ended`: the states that were there, with the
     /// heartbeat of each that is new, and the boot ids that leases name.
     pub(super) fn observe(

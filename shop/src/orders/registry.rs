@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use storage_adapters::{BlobStore, ErrorKind, Key, PutMode, Version};
+use storage_adapters::{BlobStore, Error, ErrorKind, Key, PutMode, Version};
 
 use super::{
     blobs::{self, RecordError},
@@ -58,6 +58,13 @@ pub(super) struct Registry {
     leases: Key,
 }
 
+/// The heartbeats that a look found, each with what it says where that is new.
+type Found = BTreeMap<BootId, (Version, Option<Heartbeat>)>;
+
+fn heartbeat_key(worker: &BootId) -> Result<Key, Error> {
+    blobs::key(&format!("{HEARTBEATS}{}", worker.as_str()))
+}
+
 impl Registry {
     pub(super) fn new(blobs: Arc<dyn BlobStore>) -> Result<Self, storage_adapters::Error> {
         Ok(Self { blobs, leases: blobs::key(LEASES)? })
@@ -102,7 +109,7 @@ impl Registry {
         clock: &dyn Clock,
     ) -> Result<(), RegistryError> {
         let begun = clock.since_boot();
-        let mut found: BTreeMap<BootId, (Version, Option<Heartbeat>)> = BTreeMap::new();
+        let mut found: Found = BTreeMap::new();
         for blob in blobs::list(&*self.blobs, HEARTBEATS, MOST_HEARTBEATS).await? {
             let Some(worker) = blob.key.as_str().strip_prefix(HEARTBEATS).and_then(BootId::parse) else { continue };
             if members.knows(&worker, &blob.version) {
@@ -115,16 +122,34 @@ impl Registry {
         Ok(())
     }
 
+    /// Looks at the heartbeats of known workers only, one by one: in a cloud a listing costs as much as a dozen reads.
+    pub(super) async fn look_at_known(
+        &self,
+        members: &mut Members,
+        leases: &Leases,
+        clock: &dyn Clock,
+    ) -> Result<(), RegistryError> {
+        let begun = clock.since_boot();
+        let mut found: Found = BTreeMap::new();
+        for worker in members.known() {
+            if let Some((heartbeat, version)) = blobs::read::<Heartbeat>(&*self.blobs, &heartbeat_key(worker)?).await? {
+                found.insert(worker.clone(), (version, Some(heartbeat)));
+            }
+        }
+        members.observe(begun, clock.since_boot(), found, &leases.holders());
+        Ok(())
+    }
+
     /// Sends a heartbeat.
     pub(super) async fn beat(&self, heartbeat: &Heartbeat) -> Result<(), RegistryError> {
-        let key = blobs::key(&format!("{HEARTBEATS}{}", heartbeat.boot_id.as_str()))?;
+        let key = heartbeat_key(&heartbeat.boot_id)?;
         blobs::write(&*self.blobs, &key, heartbeat, PutMode::Overwrite).await?;
         Ok(())
     }
 
     /// Takes a worker's heartbeat away.
     pub(super) async fn still(&self, worker: &BootId) -> Result<(), RegistryError> {
-        let key = blobs::key(&format!("{HEARTBEATS}{}", worker.as_str()))?;
+        let key = heartbeat_key(worker)?;
         blobs::bounded("delete", key.as_str(), self.blobs.delete(&key)).await?;
         Ok(())
     }

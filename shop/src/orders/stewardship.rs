@@ -19,6 +19,10 @@ use super::{
 /// How often leases and heartbeats are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// How often all heartbeats are listed while there are no commands, for cost; those that are known are read every time,
+/// and a new worker tells the others that it is there.
+const LIST_IDLE_EVERY: Duration = Duration::from_secs(8);
+
 /// Longest that another worker is waited for when it is told to look.
 const NUDGE: Duration = Duration::from_millis(300);
 
@@ -37,11 +41,15 @@ pub(super) struct Stewardship {
     worker: Arc<Worker>,
     predecessor: Option<BootId>,
     members: Members,
+    /// When all heartbeats were last listed; `None` when they are to be listed at the next look.
+    listed: Option<Duration>,
+    /// Whether the others know that this worker is there.
+    introduced: bool,
     /// The leases that were taken in this term and are served or being opened.
     held: BTreeMap<u16, Lease>,
     term: Arc<Term>,
     openings: JoinSet<Opened>,
-    /// Databases that are being ended without a flush.
+    /// Databases that are being ended without a flush, and workers that are being told something.
     endings: JoinSet<()>,
     /// Why the last opening of a shard failed, for readiness.
     failures: BTreeMap<u16, String>,
@@ -54,6 +62,8 @@ impl Stewardship {
             worker,
             predecessor,
             members: Members::default(),
+            listed: None,
+            introduced: false,
             held: BTreeMap::new(),
             term,
             openings: JoinSet::new(),
@@ -69,7 +79,7 @@ impl Stewardship {
             tokio::select! {
                 () = ending.cancelled() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
-                () = self.worker.look.notified() => {}
+                () = self.worker.look.notified() => self.listed = None,
                 Some(opened) = self.openings.join_next() => self.opened(opened),
                 Some(_) = self.endings.join_next() => {}
             }
@@ -82,6 +92,8 @@ impl Stewardship {
             Err(_late) => tracing::warn!("others were not told in time that this worker leaves"),
         }
         self.openings.shutdown().await;
+        // Whoever is there may be given a shard.
+        self.listed = None;
         self.look().await;
         self.hand_over_rest().await;
         while self.endings.join_next().await.is_some() {}
@@ -110,12 +122,32 @@ impl Stewardship {
     async fn observe(&mut self) -> Result<Leases, RegistryError> {
         let (leases, _) = self.worker.registry.leases().await?;
         let clock = Arc::clone(&self.worker.clock);
-        self.worker.registry.look(&mut self.members, &leases, &*clock).await?;
+        let begun = clock.since_boot();
+        let every = if self.worker.is_idle() { LIST_IDLE_EVERY } else { Duration::ZERO };
+        if self.listed.is_none_or(|listed| begun >= listed + every) {
+            self.worker.registry.look(&mut self.members, &leases, &*clock).await?;
+            self.listed = Some(begun);
+        } else {
+            self.worker.registry.look_at_known(&mut self.members, &leases, &*clock).await?;
+        }
+        self.introduce();
         self.worker.registry.sweep(&self.members, clock.since_boot()).await?;
         for reason in [WaitingReason::StoreUnavailable, WaitingReason::StoreEmpty, WaitingReason::StoreFormatNewer] {
             self.worker.settings.readiness.clear(reason);
         }
         Ok(leases)
+    }
+
+    /// Tells the other workers, once, that this one is there, so that none has to list heartbeats often.
+    fn introduce(&mut self) {
+        if std::mem::replace(&mut self.introduced, true) {
+            return;
+        }
+        let others = self.members.takers().filter(|(worker, _)| **worker != self.worker.boot_id);
+        for (_, address) in others {
+            let (worker, address) = (Arc::clone(&self.worker), address.to_owned());
+            self.endings.spawn(async move { nudge(&worker, &address).await });
+        }
     }
 
     /// Drops everything when the validity has lapsed, and each database that ended by itself.
@@ -329,16 +361,21 @@ async fn hand_over(worker: Arc<Worker>, shard: Arc<Shard>, lease: Lease, to: Opt
         }
     }
     if let Some(to) = to {
-        let nudge = worker
-            .http
-            .post(format!("http://{}{LOOK_PATH}", to.address))
-            .bearer_auth(worker.settings.token.current())
-            .timeout(NUDGE)
-            .send();
-        // It looks every second anyway.
-        if let Err(error) = nudge.await {
-            tracing::debug!(%error, "the new owner was not told");
-        }
+        nudge(&worker, &to.address).await;
     }
     number
+}
+
+/// Tells another worker to look now.
+async fn nudge(worker: &Worker, address: &str) {
+    let told = worker
+        .http
+        .post(format!("http://{address}{LOOK_PATH}"))
+        .bearer_auth(worker.settings.token.current())
+        .timeout(NUDGE)
+        .send();
+    // It looks by itself before long.
+    if let Err(error) = told.await {
+        tracing::debug!(%error, address, "another worker was not told to look");
+    }
 }

@@ -53,6 +53,9 @@ const BEAT_AGAIN: Duration = Duration::from_millis(500);
 /// How often the queue's depth and the dead letters are counted.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
 
+/// How often they are counted while there are no commands, for cost.
+const COUNT_IDLE_EVERY: Duration = Duration::from_secs(30);
+
 /// How often shards are looked over for upkeep.
 const UPKEEP_EVERY: Duration = Duration::from_secs(1);
 
@@ -133,6 +136,8 @@ pub struct Worker {
     /// Whether the store had no room for the newest heartbeat or lease.
     full: AtomicBool,
     leaving: AtomicBool,
+    /// Whether there has been no command for a while.
+    idle: AtomicBool,
     beats: AtomicU64,
     #[cfg(feature = "planted-bugs")]
     pub(super) bug: Mutex<Option<super::planted::Bug>>,
@@ -162,6 +167,7 @@ impl Worker {
             queue: Mutex::new(None),
             full: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
+            idle: AtomicBool::new(false),
             beats: AtomicU64::new(0),
             #[cfg(feature = "planted-bugs")]
             bug: Mutex::new(super::planted::Bug::planted()),
@@ -276,6 +282,7 @@ impl Worker {
                 (answered, active_at) = (now, self.clock.since_boot());
             }
             let idle = self.clock.since_boot().saturating_sub(active_at) >= Pace::IDLE_AFTER;
+            self.idle.store(idle, Ordering::Relaxed);
             let pace = if idle { Pace::IDLE } else { Pace::BUSY };
             let next = match self.send_heartbeat(pace).await {
                 Ok(()) => started + pace.every,
@@ -323,7 +330,8 @@ impl Worker {
                 }
                 Err(error) => tracing::debug!(%error, "the queue was not counted"),
             }
-            if ending.run_until_cancelled(tokio::time::sleep(COUNT_EVERY)).await.is_none() {
+            let pause = if self.is_idle() { COUNT_IDLE_EVERY } else { COUNT_EVERY };
+            if ending.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 return;
             }
         }
@@ -338,6 +346,11 @@ impl Worker {
                 return;
             }
         }
+    }
+
+    /// Whether there has been no command for a while.
+    pub(super) fn is_idle(&self) -> bool {
+        self.idle.load(Ordering::Relaxed)
     }
 
     /// Remembers whether the store had room for a record.

@@ -23,6 +23,7 @@ use crate::{
 use super::{
     ProcessError, asked_to_end,
     parts::{listen_at, open_store},
+    store_usage,
     web::{Web, open_shop},
     worker::seed,
 };
@@ -55,9 +56,12 @@ pub async fn run_alone(
     readiness.wait_for(WaitingReason::CatalogueMissing, "the catalogue is being looked for");
     let mut registry = Registry::default();
     let (metrics, order_metrics) = (Metrics::register(&mut registry), OrderMetrics::register(&mut registry));
+    let meter = store_usage::register(&mut registry, config.storage.provider);
     let operations = operations(readiness.clone(), Arc::new(registry));
     let work = async {
-        let Some(store) = asked.run_until_cancelled(open_store(&config, &readiness)).await else { return Ok(()) };
+        let Some(store) = asked.run_until_cancelled(open_store(&config, &readiness, &meter)).await else {
+            return Ok(());
+        };
         let worker = Worker::new(WorkerSettings {
             config: config.clone(),
             store: store.clone(),

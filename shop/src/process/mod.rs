@@ -3,6 +3,7 @@
 mod alone;
 mod guard;
 mod parts;
+mod store_usage;
 mod web;
 mod worker;
 

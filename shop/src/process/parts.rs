@@ -9,7 +9,7 @@ use std::{
 use axum::Router;
 use prometheus_client::registry::Registry;
 use shop_contract::{config::ShopConfig, status::WaitingReason};
-use storage_adapters::Store;
+use storage_adapters::{Store, decorators::Meter};
 use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -35,9 +35,9 @@ pub(super) fn listen_at(address: SocketAddr) -> Result<TcpListener, ProcessError
 }
 
 /// Opens the store of a shop, again and again until it can be opened; says meanwhile why it cannot.
-pub(super) async fn open_store(config: &ShopConfig, readiness: &Readiness) -> Store {
+pub(super) async fn open_store(config: &ShopConfig, readiness: &Readiness, meter: &Arc<Meter>) -> Store {
     loop {
-        match Store::open(&config.storage).await {
+        match Store::open_metered(&config.storage, Arc::clone(meter)).await {
             Ok(store) => {
                 readiness.clear(WaitingReason::StoreUnavailable);
                 return store;

@@ -32,6 +32,7 @@ use super::{
     ProcessError, asked_to_end,
     guard::guard,
     parts::{SideServers, listen_on, open_store},
+    store_usage,
 };
 
 /// How often a store that is not this shop's yet is looked at, and the catalogue's problem told anew.
@@ -49,6 +50,7 @@ pub async fn run_web(config: ShopConfig) -> Result<(), ProcessError> {
     let readiness = Readiness::starting();
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry);
+    let meter = store_usage::register(&mut registry, config.storage.provider);
     let owner = Arc::new(OnceLock::new());
     let status = status(readiness.clone(), Arc::clone(&owner));
     let mut side = SideServers::start(
@@ -60,7 +62,7 @@ pub async fn run_web(config: ShopConfig) -> Result<(), ProcessError> {
     );
     let work = async {
         let opened = asked.run_until_cancelled(async {
-            let store = open_store(&config, &readiness).await;
+            let store = open_store(&config, &readiness, &meter).await;
             let records = open_shop(&store, &config, &readiness).await;
             (store, records)
         });

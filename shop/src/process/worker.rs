@@ -26,6 +26,7 @@ use super::{
     ProcessError, asked_to_end,
     guard::guard,
     parts::{SideServers, listen_on, open_store},
+    store_usage,
 };
 
 /// The variable with the pod's address.
@@ -50,6 +51,7 @@ pub async fn run_worker(config: ShopConfig) -> Result<(), ProcessError> {
     let readiness = Readiness::starting();
     let mut registry = Registry::default();
     let metrics = OrderMetrics::register(&mut registry);
+    let meter = store_usage::register(&mut registry, config.storage.provider);
     let serving = Arc::new(OnceLock::new());
     let mut side = SideServers::start(
         operations_listener,
@@ -59,7 +61,9 @@ pub async fn run_worker(config: ShopConfig) -> Result<(), ProcessError> {
         &readiness,
     );
     let work = async {
-        let Some(store) = asked.run_until_cancelled(open_store(&config, &readiness)).await else { return Ok(()) };
+        let Some(store) = asked.run_until_cancelled(open_store(&config, &readiness, &meter)).await else {
+            return Ok(());
+        };
         let settings = WorkerSettings {
             config: config.clone(),
             store: store.clone(),

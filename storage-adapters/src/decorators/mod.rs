@@ -5,6 +5,7 @@
 mod faults;
 mod metering;
 mod operation;
+pub mod prices;
 mod retry;
 mod timeout;
 
