@@ -2,7 +2,7 @@
 # Runs the end-to-end tests against the cluster that KUBECONFIG names; isolated.sh starts one and then this.
 # The tests find in the environment: KUBECONFIG, CLOUDSHOP_NODE_ROOT (the node's file system), REGISTRY and TAG (the
 # images), kubectl, helm and kubeconform on PATH, and NODE_PATH (the library that drives Chromium).
-# Arguments go to the test programs, so a name or a part of one picks tests.
+# Arguments go to the test programs, so a name or a part of one picks tests. PROVIDERS="embedded aws azure" picks providers.
 set -euo pipefail
 HERE=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=dev/lib/common.sh
@@ -29,19 +29,30 @@ mapfile -t programs < <(
                | .executable // empty'
 )
 ((${#programs[@]})) || fail "the end-to-end tests did not compile: cargo test --workspace --no-run"
-# Promises that the shop does not keep yet (docs/status.md says what is known): named here, run by ALL=1, and said at
-# the end of every run, so that nobody takes them for kept.
-NOT_KEPT_YET=(rolling::a_changed_field_rolls_all_pods_without_a_failed_request rolling::a_new_image_tag_rolls_all_pods_without_a_failed_request)
-skipped=()
-if [[ -z ${ALL:-} ]]; then
-    for test in "${NOT_KEPT_YET[@]}"; do
-        skipped+=(--skip "$test")
-    done
-fi
+
+# Tests that need nothing of one provider; they run on each.
+ON_EVERY_PROVIDER=(selling:: faults:: catalogue:: deletion:: rolling::)
+PROVIDERS=${PROVIDERS:-embedded aws azure}
 status=0
 cd "$ROOT/e2e"
-for program in "${programs[@]}"; do
-    "$program" --ignored "${skipped[@]}" "$@" || status=1
-done
-[[ -n ${ALL:-} ]] || say "not run, since not kept yet: ${NOT_KEPT_YET[*]}"
+# tests PROVIDER [NAME...]
+tests() {
+    local program
+    say "end-to-end tests on $1"
+    for program in "${programs[@]}"; do
+        PROVIDER=$1 "$program" --ignored "${@:2}" || status=1
+    done
+}
+[[ ! $PROVIDERS =~ embedded ]] || tests embedded "$@"
+if [[ ${CLUSTER:-local} == local ]]; then
+    # shellcheck source=dev/lib/cluster.sh
+    . "$HERE/lib/cluster.sh"
+    # shellcheck source=dev/lib/emulators.sh
+    . "$HERE/lib/emulators.sh"
+    emulators=$(print_emulators)
+    eval "$emulators"
+    (($#)) || set -- "${ON_EVERY_PROVIDER[@]}"
+    [[ ! $PROVIDERS =~ aws ]] || tests aws "$@"
+    [[ ! $PROVIDERS =~ azure ]] || tests azure "$@"
+fi
 exit "$status"

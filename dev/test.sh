@@ -30,6 +30,7 @@ end_to_end() {
 [[ $SCOPE == fast ]] || check_target
 [[ $SCOPE == fast || $CLUSTER != local ]] || step "prerequisites" dev/cluster/prepare.sh
 step "lint" dev/lint.sh
+step "emulators" dev/tools.sh moto azurite
 # Some tests start the programs, which cargo builds for the tests of their own package only.
 step "programs" cargo build --workspace --bins --locked
 step_of_tests "unit, conformance and process" timeout --foreground --kill-after 60 2400 cargo test --workspace --locked --no-fail-fast

@@ -22,3 +22,10 @@ esac
 use_target
 kubectl get --raw /readyz >/dev/null || fail "the cluster does not answer: kubectl --kubeconfig $KUBECONFIG get --raw /readyz"
 printf 'export KUBECONFIG=%s\n' "$KUBECONFIG"
+if [[ $CLUSTER == local ]]; then
+    # shellcheck source=dev/lib/cluster.sh
+    . "$HERE/lib/cluster.sh"
+    # shellcheck source=dev/lib/emulators.sh
+    . "$HERE/lib/emulators.sh"
+    print_emulators
+fi

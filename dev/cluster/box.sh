@@ -9,6 +9,8 @@ HERE=$(dirname "${BASH_SOURCE[0]}")
 . "$HERE/../lib/cluster.sh"
 # shellcheck source=dev/lib/images.sh
 . "$HERE/../lib/images.sh"
+# shellcheck source=dev/lib/emulators.sh
+. "$HERE/../lib/emulators.sh"
 use_tools "${CLUSTER_TOOLS[@]}"
 (($$ == 1)) || fail "box.sh is started by up.sh, in namespaces of its own"
 trap 'exit 0' TERM INT
@@ -132,6 +134,8 @@ containerd_client images import "$(archive_of coredns)" >/dev/null
 start_node
 start_metrics_server
 start provisioner "$HERE/provisioner.sh"
+start aws-emulator "$HERE/../emulator.sh" aws "$NODE_IP" "$AWS_PORT"
+start azure-emulator "$HERE/../emulator.sh" azure "$NODE_IP" "$AZURE_BLOB_PORT" "$AZURE_QUEUE_PORT"
 
 ended=
 wait -n -p ended || true

@@ -9,7 +9,7 @@ HERE=$(dirname "${BASH_SOURCE[0]}")
 . "$HERE/../lib/images.sh"
 
 "$HERE/../prerequisites.sh"
-"$HERE/../tools.sh" kubernetes coredns metrics-server pause
+"$HERE/../tools.sh" kubernetes coredns metrics-server pause moto azurite
 for name in pause coredns; do
     archive=$(archive_of "$name")
     [[ -f $archive ]] || scratch_image "localhost/$name:1" "$archive" 65532 "/$name" "$(tool_dir "$name")/$name"

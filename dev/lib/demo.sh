@@ -31,8 +31,21 @@ install_chart() {
         --description "cloudshop $key" --wait --timeout 120s >/dev/null
 }
 
+# The example Shop of a provider, and for a cloud the store on its emulator that the example names.
+example_of() {
+    case $1 in
+    embedded) echo docs/examples/embedded.yaml ;;
+    aws | azure)
+        "$ROOT/dev/emulated-store.sh" "$1" corner-shop
+        echo "docs/examples/$1-emulator.yaml"
+        ;;
+    esac
+}
+
 # Applies the example Shop in the demo's namespace, which holds its pods to the strictest standard, and sets SHOP.
 apply_shop() {
+    local example
+    example=$(example_of "${PROVIDER:-embedded}")
     kubectl apply --server-side --filename - >/dev/null <<NAMESPACE
 apiVersion: v1
 kind: Namespace
@@ -40,9 +53,9 @@ metadata:
   name: $DEMO_NAMESPACE
   labels: {pod-security.kubernetes.io/enforce: restricted}
 NAMESPACE
-    SHOP=$(kubectl apply --server-side --namespace "$DEMO_NAMESPACE" --filename "$ROOT/docs/examples/embedded.yaml" \
+    SHOP=$(kubectl apply --server-side --namespace "$DEMO_NAMESPACE" --filename "$ROOT/$example" \
         --output name | sed -n 's|^shop.cloudshop.dev/||p')
-    [[ -n $SHOP ]] || fail "docs/examples/embedded.yaml holds no Shop"
+    [[ -n $SHOP ]] || fail "$example holds no Shop"
 }
 
 # Removes the demo's shop with its data, the operator, and the definition of Shop when no other shop is left.

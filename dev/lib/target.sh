@@ -8,8 +8,11 @@ RUN_FOLDER=${CLOUDSHOP_RUN:-$ROOT/dev/run}
 check_target() {
     case ${PROVIDER:-embedded} in
     embedded) ;;
-    aws | azure) fail "PROVIDER=$PROVIDER is not there yet: a Shop keeps its data on Embedded storage for now" ;;
-    *) fail "PROVIDER=$PROVIDER is unknown; embedded is the one there is" ;;
+    aws | azure)
+        [[ $CLUSTER == local ]] ||
+            fail "PROVIDER=$PROVIDER is an emulator beside the local cluster; for CLUSTER=$CLUSTER write a Shop of your own (docs/clouds)"
+        ;;
+    *) fail "PROVIDER=$PROVIDER is unknown; it is embedded, aws or azure" ;;
     esac
     case $CLUSTER in
     local) ;;

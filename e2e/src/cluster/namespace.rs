@@ -6,10 +6,13 @@ use futures::FutureExt;
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolume};
 use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams};
 use kube::{Api, Client};
+use serde_json::Value;
 use tokio::sync::RwLock;
 
 use super::kubectl::run;
 use super::operator::ensure_operator;
+use super::provider::new_store;
+use super::shop::embedded;
 
 /// Whether a test may run beside others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub struct TestNamespace {
     pub client: Client,
     /// The namespace's name.
     pub name: String,
+    /// `spec.storage` of a shop on a store that is this test's own.
+    storage: Value,
 }
 
 /// Runs a test in a namespace of its own and removes that afterwards; when the test fails, says how it looked there.
@@ -43,8 +48,10 @@ where
     };
     let client = Client::try_default().await.expect("KUBECONFIG names a cluster");
     ensure_operator().await;
-    let namespace = TestNamespace { client, name: format!("e2e-{name}-{:04x}", std::process::id() & 0xffff) };
-    namespace.create().await;
+    let name = format!("e2e-{name}-{:04x}", std::process::id() & 0xffff);
+    create(&client, &name).await;
+    let storage = new_store(&client, &name).await;
+    let namespace = TestNamespace { client, name, storage };
     let ended = AssertUnwindSafe(test(namespace.clone())).catch_unwind().await;
     if ended.is_err() {
         namespace.describe().await;
@@ -55,14 +62,21 @@ where
     }
 }
 
+async fn create(client: &Client, name: &str) {
+    let labels = [("pod-security.kubernetes.io/enforce".to_owned(), "restricted".to_owned())];
+    let metadata = ObjectMeta { name: Some(name.to_owned()), labels: Some(labels.into()), ..ObjectMeta::default() };
+    let namespace = Namespace { metadata, ..Namespace::default() };
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    namespaces.create(&PostParams::default(), &namespace).await.expect("a new namespace");
+}
+
 impl TestNamespace {
-    async fn create(&self) {
-        let labels = [("pod-security.kubernetes.io/enforce".to_owned(), "restricted".to_owned())];
-        let metadata =
-            ObjectMeta { name: Some(self.name.clone()), labels: Some(labels.into()), ..ObjectMeta::default() };
-        let namespace = Namespace { metadata, ..Namespace::default() };
-        let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        namespaces.create(&PostParams::default(), &namespace).await.expect("a new namespace");
+    /// The spec of a small shop on the provider of this run: two web pods, two workers, little asked of the machine.
+    #[must_use]
+    pub fn small_shop(&self) -> Value {
+        let mut spec = embedded();
+        spec["storage"] = self.storage.clone();
+        spec
     }
 
     /// Everything in it goes in the background; volumes belong to no namespace and are kept by their policy.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{ConfigMap, Service};
 use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use kube::runtime::wait::await_condition;
 use kube::{Api as Kube, Error};
@@ -107,12 +107,16 @@ impl Shop {
         panic!("not within {} s: {what}; last seen: {last:#?}", limit.as_secs());
     }
 
-    /// Deletes it and waits until it and all its pods are gone.
-    pub async fn delete(&self) {
+    /// Deletes it, waits until it and all its pods are gone, and gives the config that they had.
+    pub async fn delete(&self) -> String {
+        let maps: Kube<ConfigMap> = Kube::namespaced(self.namespace.client.clone(), &self.namespace.name);
+        let config = maps.get(&format!("{}-config", self.name)).await.expect("the config").data;
+        let config = config.and_then(|mut files| files.remove("shop.toml")).expect("it is there");
         self.shops().delete(&self.name, &DeleteParams::default()).await.expect("the Shop is deleted");
         let gone = await_condition(self.shops(), &self.name, |shop: Option<&DynamicObject>| shop.is_none());
         tokio::time::timeout(Duration::from_mins(1), gone).await.expect("it goes in time").expect("the watch goes on");
         self.without_pods(Duration::from_secs(90)).await;
+        config
     }
 
     /// Where its Service answers; the nodes learn of new pods a moment after they are ready.

@@ -1,4 +1,4 @@
-//! The data of a shop on its claim, seen without the shop. Starts pods, looks at the node's file system.
+//! The data of a shop, seen without the shop. Starts pods, looks at the node's file system.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,22 +10,24 @@ use kube::runtime::wait::await_condition;
 use serde_json::json;
 
 use super::operator::images;
+use super::provider::access;
 use super::shop::Shop;
 use crate::verified::clean_orders;
 
 const NAME: &str = "verify";
 
-/// Runs `shop verify` in a pod on the claim of a shop that is gone, and gives the number of orders in it.
-pub async fn verify_claim(shop: &Shop, ledger: Option<&Path>) -> u64 {
+/// Runs `shop verify` in a pod on the store of a shop that is gone, with the config that its pods had, and gives the number
+/// of orders in it.
+pub async fn verify_store(shop: &Shop, config: &str, ledger: Option<&Path>) -> u64 {
     let namespace = &shop.namespace;
     let maps: Api<ConfigMap> = Api::namespaced(namespace.client.clone(), &namespace.name);
     let pods: Api<Pod> = Api::namespaced(namespace.client.clone(), &namespace.name);
     let text = ledger.map(|ledger| std::fs::read_to_string(ledger).expect("the ledger")).unwrap_or_default();
-    let map = json!({"metadata": {"name": NAME}, "data": {"ledger": text}});
+    let map = json!({"metadata": {"name": NAME}, "data": {"ledger": text, "shop.toml": config}});
     let map = serde_json::from_value(map).expect("a ConfigMap");
     maps.create(&PostParams::default(), &map).await.expect("the ledger fits into a ConfigMap");
-    let pod = serde_json::from_value(pod(&shop.name, ledger.is_some())).expect("a Pod");
-    pods.create(&PostParams::default(), &pod).await.expect("a pod on the claim");
+    let pod = serde_json::from_value(pod(shop, ledger.is_some())).expect("a Pod");
+    pods.create(&PostParams::default(), &pod).await.expect("a pod on the store");
     let ended = await_condition(pods.clone(), NAME, |pod: Option<&Pod>| {
         let phase = pod.and_then(|pod| pod.status.as_ref()).and_then(|status| status.phase.as_deref());
         matches!(phase, Some("Succeeded" | "Failed"))
@@ -39,9 +41,10 @@ pub async fn verify_claim(shop: &Shop, ledger: Option<&Path>) -> u64 {
     orders
 }
 
-fn pod(shop: &str, ledger: bool) -> serde_json::Value {
+fn pod(shop: &Shop, ledger: bool) -> serde_json::Value {
     let (registry, tag) = images();
-    let mut command = vec!["/shop", "verify", "--data", "/var/lib/cloudshop", "--output", "json"];
+    let (volume, mount) = access(&shop.namespace.small_shop()["storage"], &shop.name);
+    let mut command = vec!["/shop", "verify", "--config", "/ledger/shop.toml", "--output", "json"];
     if ledger {
         command.extend(["--ledger", "/ledger/ledger"]);
     }
@@ -62,12 +65,12 @@ fn pod(shop: &str, ledger: bool) -> serde_json::Value {
                     "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]},
                 },
                 "volumeMounts": [
-                    {"name": "data", "mountPath": "/var/lib/cloudshop"},
+                    mount,
                     {"name": "ledger", "mountPath": "/ledger", "readOnly": true},
                 ],
             }],
             "volumes": [
-                {"name": "data", "persistentVolumeClaim": {"claimName": format!("{shop}-data")}},
+                volume,
                 {"name": "ledger", "configMap": {"name": NAME}},
             ],
         },

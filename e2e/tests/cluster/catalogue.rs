@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-use e2e::cluster::{Share, Shop, embedded, in_namespace, kubectl_with_input};
+use e2e::cluster::{Share, Shop, in_namespace, kubectl_with_input};
 use e2e::wait::until;
 use load::ledger::Ledger;
 use load::run::Rates;
@@ -14,7 +14,7 @@ use crate::traffic::{Traffic, assert_no_failure};
 #[ignore = "needs a cluster: make test"]
 async fn an_import_into_a_worker_reaches_every_web_pod_in_5_seconds_without_a_failed_request() {
     in_namespace(Share::Together, "catalogue", async |namespace| {
-        let shop = Shop::ready(&namespace, "corner", &embedded()).await;
+        let shop = Shop::ready(&namespace, "corner", &namespace.small_shop()).await;
         let api = shop.api().await;
         let rates = Rates { searches: 50.0, adds: 0.0, submits: 0.0 };
         let traffic = Traffic::start(&shop, rates, Ledger::none()).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use e2e::cluster::{Share, Shop, embedded, in_namespace, kubectl};
+use e2e::cluster::{Share, Shop, in_namespace, kubectl};
 use e2e::wait::until;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
@@ -14,7 +14,7 @@ use serde_json::json;
 #[ignore = "needs a cluster: make test"]
 async fn children_deleted_or_edited_by_hand_are_put_right() {
     in_namespace(Share::Together, "children", async |namespace| {
-        let shop = Shop::ready(&namespace, "corner", &embedded()).await;
+        let shop = Shop::ready(&namespace, "corner", &namespace.small_shop()).await;
         let client = namespace.client.clone();
         let namespaced = namespace.name.as_str();
         let services: Api<Service> = Api::namespaced(client.clone(), namespaced);

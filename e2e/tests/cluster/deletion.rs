@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use e2e::cluster::{Share, Shop, embedded, in_namespace, kubectl};
+use e2e::cluster::{Share, Shop, in_namespace, kubectl};
 use load::run::new_key;
 use serde_json::json;
 
@@ -10,7 +10,7 @@ use serde_json::json;
 #[ignore = "needs a cluster: make test"]
 async fn a_deleted_shop_leaves_its_data_and_a_new_one_takes_it_only_when_told() {
     in_namespace(Share::Together, "deletion", async |namespace| {
-        let shop = Shop::ready(&namespace, "corner", &embedded()).await;
+        let shop = Shop::ready(&namespace, "corner", &namespace.small_shop()).await;
         let api = shop.api().await;
         let sku = api.products(100).await[0]["sku"].as_str().expect("a SKU").to_owned();
         let order = api.create(&new_key()).await;
@@ -26,7 +26,7 @@ async fn a_deleted_shop_leaves_its_data_and_a_new_one_takes_it_only_when_told() 
         })
         .await;
 
-        let mut spec = embedded();
+        let mut spec = namespace.small_shop();
         shop.apply(&spec).await.expect("accepted");
         let message = shop.wait_reason("Ready", "StoreBelongsToAnother", Duration::from_mins(1)).await;
         assert!(message.contains("adoptExisting"), "it says what to do: {message}");

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use e2e::api::{Api, Ask, json_of};
-use e2e::cluster::{Share, Shop, embedded, in_namespace, kill_container, verify_claim};
+use e2e::cluster::{Share, Shop, in_namespace, kill_container, verify_store};
 use e2e::wait::until;
 use hyper::Method;
 use k8s_openapi::api::core::v1::Pod;
@@ -19,7 +19,7 @@ use crate::traffic::commands;
 #[ignore = "needs a cluster: make test"]
 async fn a_killed_worker_amid_200_shoppers_loses_nothing_and_doubles_nothing() {
     in_namespace(Share::Together, "kill", async |namespace| {
-        let shop = Shop::ready(&namespace, "corner", &embedded()).await;
+        let shop = Shop::ready(&namespace, "corner", &namespace.small_shop()).await;
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("ledger");
         let ledger = Ledger::create(&path).expect("a ledger");
@@ -51,8 +51,8 @@ async fn a_killed_worker_amid_200_shoppers_loses_nothing_and_doubles_nothing() {
         ledger.flush().expect("written");
         println!("200 orders confirmed, {repeated} attempts repeated");
 
-        shop.delete().await;
-        assert_eq!(verify_claim(&shop, Some(&path)).await, 200);
+        let config = shop.delete().await;
+        assert_eq!(verify_store(&shop, &config, Some(&path)).await, 200);
     })
     .await;
 }
@@ -61,7 +61,7 @@ async fn a_killed_worker_amid_200_shoppers_loses_nothing_and_doubles_nothing() {
 #[ignore = "needs a cluster: make test"]
 async fn a_repeated_create_is_one_order_through_any_web_pod_and_around_a_kill() {
     in_namespace(Share::Together, "repeat", async |namespace| {
-        let shop = Shop::ready(&namespace, "corner", &embedded()).await;
+        let shop = Shop::ready(&namespace, "corner", &namespace.small_shop()).await;
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("ledger");
         let ledger = Ledger::create(&path).expect("a ledger");
@@ -93,8 +93,8 @@ async fn a_repeated_create_is_one_order_through_any_web_pod_and_around_a_kill() 
             assert_eq!(created(&through(&web[0]), key).await, late, "once more");
         }
         ledger.flush().expect("written");
-        shop.delete().await;
-        assert_eq!(verify_claim(&shop, Some(&path)).await, 21);
+        let config = shop.delete().await;
+        assert_eq!(verify_store(&shop, &config, Some(&path)).await, 21);
     })
     .await;
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use e2e::cluster::{Share, Shop, embedded, images, in_namespace, install_operator, tag_image};
+use e2e::cluster::{Share, Shop, images, in_namespace, install_operator, tag_image};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
 use kube::runtime::wait::await_condition;
@@ -19,7 +19,7 @@ const RATES: Rates = Rates { searches: 150.0, adds: 45.0, submits: 5.0 };
 #[ignore = "needs a cluster: make test"]
 async fn a_changed_field_rolls_all_pods_without_a_failed_request() {
     in_namespace(Share::Alone, "field", async |namespace| {
-        let mut spec = embedded();
+        let mut spec = namespace.small_shop();
         let shop = Shop::ready(&namespace, "corner", &spec).await;
         let before = shop.pod_uids().await;
         let traffic = Traffic::start(&shop, RATES, Ledger::none()).await;
@@ -40,7 +40,7 @@ async fn a_changed_field_rolls_all_pods_without_a_failed_request() {
 #[ignore = "needs a cluster: make test"]
 async fn a_new_image_tag_rolls_all_pods_without_a_failed_request() {
     in_namespace(Share::Alone, "tag", async |namespace| {
-        let shop = Shop::ready(&namespace, "corner", &embedded()).await;
+        let shop = Shop::ready(&namespace, "corner", &namespace.small_shop()).await;
         let before = shop.pod_uids().await;
         let new = tag_image("next").await;
         let traffic = Traffic::start(&shop, RATES, Ledger::none()).await;

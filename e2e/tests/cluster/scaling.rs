@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use e2e::cluster::{Share, Shop, embedded, in_namespace};
+use e2e::cluster::{Share, Shop, in_namespace};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
 use kube::runtime::wait::await_condition;
@@ -16,7 +16,7 @@ use crate::traffic::{Traffic, assert_no_failure};
 #[ignore = "needs a cluster: make test"]
 async fn web_pods_follow_the_load_up_and_down_and_the_operator_lets_them() {
     in_namespace(Share::Alone, "scaling", async |namespace| {
-        let mut spec = embedded();
+        let mut spec = namespace.small_shop();
         spec["web"]["autoscaling"] = json!({"minReplicas": 1, "maxReplicas": 3, "targetCpuUtilization": 60});
         spec["web"]["resources"] = json!({"requests": {"cpu": "20m"}});
         let shop = Shop::ready(&namespace, "corner", &spec).await;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use e2e::api::json_of;
-use e2e::cluster::{Share, Shop, embedded, in_namespace};
+use e2e::cluster::{Share, Shop, in_namespace};
 use e2e::wait::until;
 use hyper::Method;
 use load::http::Call;
@@ -17,7 +17,7 @@ async fn a_shop_is_ready_in_30_seconds_and_an_order_outlives_all_its_pods() {
     in_namespace(Share::Alone, "selling", async |namespace| {
         let began = Instant::now();
         let shop = Shop::new(&namespace, "corner");
-        shop.apply(&embedded()).await.expect("the Shop is accepted");
+        shop.apply(&namespace.small_shop()).await.expect("the Shop is accepted");
         shop.wait_ready(Duration::from_mins(1)).await;
         let took = began.elapsed();
         println!("from apply to Ready: {:.1} s", took.as_secs_f64());

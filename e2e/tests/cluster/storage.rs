@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use e2e::api::{Ask, assert_problem, text};
-use e2e::cluster::{Share, Shop, embedded, in_namespace, verify_claim, volume_folder};
+use e2e::cluster::{Share, Shop, embedded, in_namespace, verify_store, volume_folder};
 use e2e::wait::until;
 use hyper::Method;
 use load::catalogue;
@@ -111,8 +111,8 @@ async fn a_full_disk_refuses_commands_loses_nothing_and_passes_by_itself() {
         assert!(failed.is_empty(), "{failed:#?}");
         println!("with room again, 20 orders were confirmed within {:.1} s", began.elapsed().as_secs_f64());
         ledger.flush().expect("written");
-        shop.delete().await;
-        assert!(verify_claim(&shop, Some(&path)).await >= 40);
+        let config = shop.delete().await;
+        assert!(verify_store(&shop, &config, Some(&path)).await >= 40);
     })
     .await;
 }
