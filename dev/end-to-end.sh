@@ -7,6 +7,10 @@ set -euo pipefail
 HERE=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=dev/lib/common.sh
 . "$HERE/lib/common.sh"
+# shellcheck source=dev/lib/cluster.sh
+. "$HERE/lib/cluster.sh"
+# shellcheck source=dev/lib/emulators.sh
+. "$HERE/lib/emulators.sh"
 : "${KUBECONFIG:?names the cluster to test on}"
 use_tools kubernetes helm kubeconform
 NODE_PATH=$(tool_dir browser)/node_modules
@@ -45,10 +49,6 @@ tests() {
 }
 [[ ! $PROVIDERS =~ embedded ]] || tests embedded "$@"
 if [[ ${CLUSTER:-local} == local ]]; then
-    # shellcheck source=dev/lib/cluster.sh
-    . "$HERE/lib/cluster.sh"
-    # shellcheck source=dev/lib/emulators.sh
-    . "$HERE/lib/emulators.sh"
     emulators=$(print_emulators)
     eval "$emulators"
     (($#)) || set -- "${ON_EVERY_PROVIDER[@]}"

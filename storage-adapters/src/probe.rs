@@ -16,10 +16,13 @@ use crate::{
     queue::Queue,
 };
 
+/// How often the probe looks whether another receiver has heard it.
+const HEARD_EVERY: Duration = Duration::from_millis(200);
+
 /// What the keys of the probe's blobs begin with; nobody else uses it.
 pub const PREFIX: &str = "probe/";
 
-/// How the probe's packs begin. A receiver of the shop that meets one acknowledges and forgets it.
+/// How the probe's packs begin; see [`hear`].
 pub const PACK: &[u8] = b"cloudshop probe ";
 
 /// Longest time that the probe of one port takes.
@@ -130,30 +133,74 @@ async fn remove_leavings(store: &dyn BlobStore, listed: &[BlobInfo]) -> Result<(
     Ok(())
 }
 
-/// Tries out one round trip of a message. Other messages that it meets are delivered again after a second.
+/// Tries out one round trip of a message. Other messages that it meets are delivered again after a second. Another receiver
+/// may get the probe's message; it says so by a blob, see [`hear`].
 ///
 /// # Errors
 /// When the queue does not do as the contract says, fails, or takes longer than [`TIME_LIMIT`].
-pub async fn probe_queue(queue: &dyn Queue) -> Result<(), ProbeError> {
-    within_limit(try_queue(queue)).await
+pub async fn probe_queue(queue: &dyn Queue, blobs: &dyn BlobStore) -> Result<(), ProbeError> {
+    within_limit(try_queue(queue, blobs)).await
 }
 
-async fn try_queue(queue: &dyn Queue) -> Result<(), ProbeError> {
+/// Tells the probe that sent `pack` that it was delivered. False when no probe sent it; otherwise the receiver acknowledges
+/// and forgets it.
+///
+/// # Errors
+/// When that could not be told.
+pub async fn hear(blobs: &dyn BlobStore, pack: &[u8]) -> Result<bool, Error> {
+    let Some(heard) = heard_key(pack) else { return Ok(false) };
+    blobs.put(&heard, Bytes::new(), &Metadata::new(), PutMode::Overwrite).await?;
+    Ok(true)
+}
+
+/// Where a receiver says that it has heard the probe of this pack.
+fn heard_key(pack: &[u8]) -> Option<Key> {
+    let name = std::str::from_utf8(pack.strip_prefix(PACK)?).ok()?;
+    Key::new(format!("{PREFIX}heard-{name}")).ok()
+}
+
+async fn try_queue(queue: &dyn Queue, blobs: &dyn BlobStore) -> Result<(), ProbeError> {
     let pack: Bytes = [PACK, Uuid::new_v4().simple().to_string().as_bytes()].concat().into();
-    let length = pack.len();
-    queue.send(pack).await.map_err(failed("send a message"))?;
+    let Some(heard) = heard_key(&pack) else { return Err(ProbeError::Broken("the probe has no legal key")) };
+    queue.send(pack.clone()).await.map_err(failed("send a message"))?;
     let until = Instant::now() + ROUND_TRIP;
     while Instant::now() < until {
-        let lease = Duration::from_secs(1);
-        // One at a time, and of any probe: then as many as probe at once find one each, whoever sent it.
-        let received = queue.receive(1, lease, lease).await.map_err(failed("receive a message"))?;
-        let Some(message) = received.into_iter().find(|message| message.body.starts_with(PACK)) else { continue };
-        require(message.body.len() == length, "a message is delivered changed")?;
-        match queue.extend(&message.receipt, lease).await {
-            Ok(receipt) => return queue.ack(&receipt).await.map_err(failed("acknowledge a message")),
-            Err(error) if error.kind() == ErrorKind::LeaseLost => {}
-            Err(source) => return Err(ProbeError::Failed { step: "extend a lease", source }),
+        tokio::select! {
+            delivered = take(queue, blobs, &pack) => if delivered? { return Ok(()) },
+            answered = is_heard(blobs, &heard) => {
+                answered?;
+                return blobs.delete(&heard).await.map_err(failed("delete a blob"));
+            }
         }
     }
     Err(ProbeError::Broken("a message that was sent is not delivered"))
+}
+
+/// Receives one message, and says whether it was the probe's own.
+async fn take(queue: &dyn Queue, blobs: &dyn BlobStore, pack: &Bytes) -> Result<bool, ProbeError> {
+    let lease = Duration::from_secs(1);
+    let received = queue.receive(1, lease, lease).await.map_err(failed("receive a message"))?;
+    let Some(message) = received.first() else { return Ok(false) };
+    let is_own = message.body == *pack;
+    if !is_own && !hear(blobs, &message.body).await.map_err(failed("create a blob"))? {
+        return Ok(false);
+    }
+    match queue.extend(&message.receipt, lease).await {
+        Ok(receipt) => queue.ack(&receipt).await.map_err(failed("acknowledge a message"))?,
+        Err(error) if error.kind() == ErrorKind::LeaseLost => {}
+        Err(source) => return Err(ProbeError::Failed { step: "extend a lease", source }),
+    }
+    Ok(is_own)
+}
+
+/// Ends when another receiver says that it has heard the probe.
+async fn is_heard(blobs: &dyn BlobStore, heard: &Key) -> Result<(), ProbeError> {
+    loop {
+        tokio::time::sleep(HEARD_EVERY).await;
+        match blobs.head(heard).await {
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(source) => return Err(ProbeError::Failed { step: "look for a blob", source }),
+        }
+    }
 }

@@ -116,7 +116,7 @@ impl Store {
         };
         let refuse = |source| OpenStoreError::Probe { provider, source };
         probe_blobs(&*store.blobs).await.map_err(refuse)?;
-        probe_queue(&*queue_to_probe).await.map_err(refuse)?;
+        probe_queue(&*queue_to_probe, &*store.blobs).await.map_err(refuse)?;
         Ok(store)
     }
 

@@ -10,7 +10,7 @@ use storage_adapters::{
     Queue, Receipt, Result, Version,
     conformance::TemporaryStore,
     decorators::{Fault, FaultPlan, Faulty, Operation, Rule},
-    probe::{ProbeError, probe_blobs, probe_queue},
+    probe::{ProbeError, hear, probe_blobs, probe_queue},
 };
 
 /// What a store gets wrong.
@@ -93,7 +93,7 @@ impl Queue for Flawed<dyn Queue> {
 async fn a_store_that_honours_the_contract_passes_and_keeps_nothing_of_the_probe() {
     let temporary = TemporaryStore::in_memory();
     probe_blobs(&*temporary.store.blobs).await.expect("passes");
-    probe_queue(&*temporary.store.queue).await.expect("passes");
+    probe_queue(&*temporary.store.queue, &*temporary.store.blobs).await.expect("passes");
     assert_eq!(temporary.store.blobs.list("", None).try_collect::<Vec<_>>().await.expect("list"), []);
     assert_eq!(temporary.store.queue.depth().await.expect("depth"), Depth::default());
 }
@@ -117,7 +117,8 @@ async fn each_flaw_is_refused_by_name() {
 #[tokio::test]
 async fn a_queue_that_loses_messages_is_refused() {
     let temporary = TemporaryStore::in_memory();
-    let refusal = probe_queue(&Flawed(temporary.store.queue.clone(), Flaw::LosesMessages)).await.expect_err("refused");
+    let queue = Flawed(temporary.store.queue.clone(), Flaw::LosesMessages);
+    let refusal = probe_queue(&queue, &*temporary.store.blobs).await.expect_err("refused");
     assert!(matches!(refusal, ProbeError::Broken(_)), "{refusal}");
 }
 
@@ -126,17 +127,42 @@ async fn many_probes_at_once_all_pass() {
     let temporary = TemporaryStore::in_memory();
     let probe = || async {
         probe_blobs(&*temporary.store.blobs).await.expect("passes");
-        probe_queue(&*temporary.store.queue).await.expect("passes");
+        probe_queue(&*temporary.store.queue, &*temporary.store.blobs).await.expect("passes");
     };
     join_all((0..20).map(|_| probe())).await;
     assert_eq!(temporary.store.queue.depth().await.expect("depth"), Depth::default());
 }
 
 #[tokio::test]
+async fn a_probe_passes_beside_a_receiver_that_takes_every_message() {
+    let temporary = TemporaryStore::in_memory();
+    let (queue, blobs) = (&*temporary.store.queue, &*temporary.store.blobs);
+    let taking = async {
+        loop {
+            for message in queue.receive(10, Duration::from_mins(1), Duration::from_secs(20)).await.expect("receive") {
+                assert!(hear(blobs, &message.body).await.expect("answered"), "it is the probe's");
+                queue.ack(&message.receipt).await.expect("ack");
+            }
+        }
+    };
+    let probing = async {
+        for _ in 0..5 {
+            probe_queue(queue, blobs).await.expect("passes");
+        }
+    };
+    tokio::select! {
+        () = taking => {}
+        () = probing => {}
+    }
+    assert!(!hear(blobs, b"another pack").await.expect("nothing to answer"));
+    assert_eq!(blobs.list("", None).try_collect::<Vec<_>>().await.expect("list"), []);
+}
+
+#[tokio::test]
 async fn the_probe_leaves_messages_of_others_to_them() {
     let temporary = TemporaryStore::in_memory();
     temporary.store.queue.send("theirs".into()).await.expect("send");
-    probe_queue(&*temporary.store.queue).await.expect("passes");
+    probe_queue(&*temporary.store.queue, &*temporary.store.blobs).await.expect("passes");
     let (minute, wait) = (Duration::from_mins(1), Duration::from_secs(20));
     let messages = temporary.store.queue.receive(10, minute, wait).await.expect("receive");
     assert!(messages.iter().map(|message| &message.body).eq(["theirs"]), "{messages:?}");

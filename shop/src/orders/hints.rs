@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use sha2::{Digest, Sha256};
 use shop_contract::status::QueueStatus;
-use storage_adapters::{BlobStore, Error, ErrorKind, Message, Metadata, PutMode, Store};
+use storage_adapters::{BlobStore, Error, ErrorKind, Message, Metadata, PutMode, Store, probe};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::{Command, IdempotencyKey, OrderId, Refusal, Request, Status};
@@ -133,7 +133,16 @@ async fn act(worker: &Worker, client: &OrderClient, body: Bytes) -> bool {
             return false;
         }
         Ok(pack) if pack.orders.len() <= HintPack::MOST => pack,
-        _ => return bury(blobs, &body, "unreadable").await,
+        _ => {
+            return match probe::hear(blobs, &body).await {
+                Ok(true) => true,
+                Ok(false) => bury(blobs, &body, "unreadable").await,
+                Err(error) => {
+                    tracing::debug!(%error, "a probe of the store was not answered; it comes again");
+                    false
+                }
+            };
+        }
     };
     futures::stream::iter(pack.orders)
         .map(|order| check(blobs, client, order))
