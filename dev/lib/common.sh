@@ -27,6 +27,7 @@ wait_until() {
 build_release() {
     local host
     host=$(rustc -vV | sed -n 's/^host: //p')
+    # shellcheck disable=SC2034 # for the caller
     BINARIES=${CARGO_TARGET_DIR:-$ROOT/target}/$host/release
     # Static, since nothing else is in an image. The target is named so that build scripts stay ordinary programs.
     (cd "$ROOT" && RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --target "$host" "$@") >&2
