@@ -14,9 +14,8 @@ CLIENT_CORE=1
 REPORT=$ROOT/docs/benchmarks.md
 
 "$HERE/prerequisites.sh" wrk=wrk jq=jq curl=curl taskset=util-linux
-# What is measured is what the images hold; the handler beside it is an example, which is built with other features.
-build_release -p shop -p load -p operator --bins
-build_release -p shop --example constant
+# What is measured is what the images hold; what it is measured by is built along, with the same features.
+build_release -p shop -p load -p operator -p bench --bins
 
 WORK=$(mktemp -d)
 SERVER=
@@ -51,7 +50,7 @@ start_shop() {
     wait_until 30 "the shop is ready" curl --fail --silent "http://$ADDRESS/readyz"
 }
 start_constant() {
-    taskset -c "$SERVER_CORE" "$BINARIES/examples/constant" "$1" >"$WORK/server.out" &
+    taskset -c "$SERVER_CORE" "$BINARIES/constant" "$1" >"$WORK/server.out" &
     SERVER=$!
     printed_address
 }
