@@ -51,7 +51,7 @@ impl Words {
 
     /// The words that start with `prefix`.
     pub(super) fn starting_with(&self, prefix: &str) -> Range<u32> {
-        self.narrow(0..self.count(), prefix)
+        self.going_on(0..self.count(), 0, prefix)
     }
 
     /// Of the words that all start with the same `bytes` bytes, the one that has no more than those.
@@ -59,25 +59,11 @@ impl Words {
         (!starting.is_empty() && self.word(starting.start).len() == bytes).then_some(starting.start)
     }
 
-    /// Those of `within` that start with `prefix`.
-    fn narrow(&self, within: Range<u32>, prefix: &str) -> Range<u32> {
-        let start = self.first(within.clone(), |word| word >= prefix);
-        let end = self.first(start..within.end, |word| !word.starts_with(prefix));
-        start..end
-    }
-
-    /// The first of `within` for which `holds` is true; it must be false up to one place and true from there.
-    fn first(&self, within: Range<u32>, holds: impl Fn(&str) -> bool) -> u32 {
-        let (mut low, mut high) = (within.start, within.end);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if holds(self.word(middle)) {
-                high = middle;
-            } else {
-                low = middle + 1;
-            }
-        }
-        low
+    /// Of the words `within`, which share their first `shared` bytes, those that go on with `text`.
+    fn going_on(&self, within: Range<u32>, shared: usize, text: &str) -> Range<u32> {
+        let (text, after) = (text.as_bytes(), |number| &self.word(number).as_bytes()[shared..]);
+        let start = first(within.clone(), |number| after(number) >= text);
+        start..end_of_run(start..within.end, |number| after(number).starts_with(text))
     }
 
     /// The words that `term` means when one character of it is wrong, missing or too many, or two neighbours are swapped.
@@ -86,52 +72,42 @@ impl Words {
     /// there.
     pub(super) fn misspelt(&self, term: &str) -> Misspelt {
         let mut found = Misspelt::default();
-        // The words that share the term's beginning up to `at`.
+        // The words that share the term's first `shared` bytes.
         let mut sharing = 0..self.count();
-        for (at, character) in term.char_indices() {
-            let (head, tail) = (&term[..at], &term[at..]);
-            let rest = &tail[character.len_utf8()..];
+        for (shared, character) in term.char_indices() {
+            let tail = &term[shared..];
+            let (this, rest) = tail.split_at(character.len_utf8());
             // One too many in the term.
-            self.collect(&mut found, sharing.clone(), head, rest);
+            self.collect(&mut found, sharing.clone(), shared, rest);
             // Two neighbours swapped.
             if let Some(next) = rest.chars().next() {
-                let swapped = format!("{head}{next}{character}");
-                let within = self.narrow(sharing.clone(), &swapped);
-                self.collect(&mut found, within, &swapped, &rest[next.len_utf8()..]);
+                let (next, rest) = rest.split_at(next.len_utf8());
+                let with_next = self.going_on(sharing.clone(), shared, next);
+                let swapped = self.going_on(with_next, shared + next.len(), this);
+                self.collect(&mut found, swapped, shared + next.len() + this.len(), rest);
             }
-            self.for_each_next_text(sharing.clone(), head, |with_next, within| {
+            self.for_each_next(sharing.clone(), shared, |shared, within| {
                 // A wrong one in the term.
-                self.collect(&mut found, within.clone(), with_next, rest);
+                self.collect(&mut found, within.clone(), shared, rest);
                 // One missing from the term.
-                self.collect(&mut found, within, with_next, tail);
+                self.collect(&mut found, within, shared, tail);
             });
-            sharing = self.narrow(sharing, &term[..at + character.len_utf8()]);
+            sharing = self.going_on(sharing, shared, this);
         }
         // The last one missing: the word is longer by any one character.
-        self.for_each_next_text(sharing, term, |with_next, within| {
-            found.whole.extend(self.whole(&within, with_next.len()));
-        });
+        self.for_each_next(sharing, term.len(), |shared, within| found.whole.extend(self.whole(&within, shared)));
         found.whole.sort_unstable();
         found.whole.dedup();
         found
     }
 
-    /// Adds those of `within`, which all start with `head`, that go on with `rest`.
-    fn collect(&self, found: &mut Misspelt, within: Range<u32>, head: &str, rest: &str) {
-        if within.is_empty() {
-            return;
-        }
-        let wanted = format!("{head}{rest}");
-        let starting = self.narrow(within, &wanted);
-        found.whole.extend(self.whole(&starting, wanted.len()));
+    /// Adds those of `within`, which share their first `shared` bytes, that go on with `rest`.
+    fn collect(&self, found: &mut Misspelt, within: Range<u32>, shared: usize, rest: &str) {
+        let starting = self.going_on(within, shared, rest);
+        found.whole.extend(self.whole(&starting, shared + rest.len()));
         if !starting.is_empty() {
             found.prefixes.push(starting);
         }
-    }
-
-    /// Calls `each` with `head` and one more character, and the words that start so, for every character that some of `within` has there.
-    fn for_each_next_text(&self, within: Range<u32>, head: &str, mut each: impl FnMut(&str, Range<u32>)) {
-        self.for_each_next(within, head.len(), |bytes, starting| each(&self.word(starting.start)[..bytes], starting));
     }
 
     /// As the words of `within` share their first `shared` bytes: calls `each` for every character that some have next, with the bytes that those
@@ -139,17 +115,41 @@ impl Words {
     pub(super) fn for_each_next(&self, within: Range<u32>, shared: usize, mut each: impl FnMut(usize, Range<u32>)) {
         let mut at = within.start;
         while at < within.end {
-            let word = self.word(at);
-            let Some(next) = word[shared..].chars().next() else {
+            let after = |number| &self.word(number)[shared..];
+            let Some(next) = after(at).chars().next() else {
                 at += 1;
                 continue;
             };
-            let head = &word[..shared + next.len_utf8()];
-            let end = self.first(at..within.end, |word| !word.starts_with(head));
-            each(head.len(), at..end);
+            let end = end_of_run(at..within.end, |number| after(number).starts_with(next));
+            each(shared + next.len_utf8(), at..end);
             at = end;
         }
     }
+}
+
+/// The first number `within` for which `holds` is true; it must be false up to one place and true from there.
+fn first(within: Range<u32>, holds: impl Fn(u32) -> bool) -> u32 {
+    let (mut low, mut high) = (within.start, within.end);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if holds(middle) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    low
+}
+
+/// Where the run of words ends that starts `within` and for which `holds` is true. Mostly it is short, so it is felt for from its
+/// start, in steps of twice the length.
+fn end_of_run(within: Range<u32>, holds: impl Fn(u32) -> bool) -> u32 {
+    let (mut start, mut step) = (within.start, 1);
+    while within.end - start > step && holds(start + step - 1) {
+        start += step;
+        step *= 2;
+    }
+    first(start..within.end.min(start.saturating_add(step)), |number| !holds(number))
 }
 
 #[cfg(test)]
