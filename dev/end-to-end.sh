@@ -29,8 +29,8 @@ fi
 cd "$ROOT"
 mapfile -t programs < <(
     cargo test --workspace --locked --no-run --message-format json |
-        jq -r 'select(.reason == "compiler-artifact" and .profile.test and (.manifest_path | endswith("/e2e/Cargo.toml")))
-               | .executable // empty'
+        jq -r 'select(.reason == "compiler-artifact" and .profile.test and .target.name == "cluster")
+               | select(.manifest_path | endswith("/e2e/Cargo.toml")) | .executable // empty'
 )
 ((${#programs[@]})) || fail "the end-to-end tests did not compile: cargo test --workspace --no-run"
 

@@ -10,7 +10,10 @@
 )]
 
 pub mod api;
+pub mod cloud_store;
 pub mod cluster;
+pub mod fault_proxy;
+pub mod pods;
 pub mod process;
 pub mod verified;
 pub mod wait;

@@ -1,14 +1,15 @@
-//! One `shop run` process on this machine, and the other verbs of the program. Starts and ends processes.
+//! Processes of the shop on this machine: `shop run`, and the other verbs of the program. Starts and ends processes.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
 
-use hyper::{Method, StatusCode};
+use hyper::StatusCode;
+use load::http::Call;
 use serde_json::Value;
 
-use crate::api::{Api, Ask};
+use crate::api::Api;
 use crate::verified::clean_orders;
 use crate::wait::until;
 
@@ -53,30 +54,114 @@ pub fn shop_verb(arguments: &[&str]) -> Output {
     Command::new(shop_binary()).args(arguments).stdin(Stdio::null()).output().expect("the program starts")
 }
 
-/// Checks a store that no process uses with `shop verify`, and gives the number of its orders.
+/// Checks a store on Embedded storage that no process uses with `shop verify`, and gives the number of its orders.
 #[must_use]
 pub fn verified_orders(data: &Path, ledger: Option<&Path>) -> u64 {
-    let mut arguments = vec!["verify", "--output", "json", "--data", utf8(data)];
+    verified_orders_of(&["--data", utf8(data)], &[], ledger)
+}
+
+/// Checks the store that `location` names with `shop verify`, and gives the number of its orders.
+#[must_use]
+pub(crate) fn verified_orders_of(location: &[&str], variables: &[(&str, &str)], ledger: Option<&Path>) -> u64 {
+    let mut verb = Command::new(shop_binary());
+    verb.args(["verify", "--output", "json"]).args(location).envs(variables.iter().copied()).stdin(Stdio::null());
     if let Some(ledger) = ledger {
-        arguments.extend(["--ledger", utf8(ledger)]);
+        verb.args(["--ledger", utf8(ledger)]);
     }
-    let output = shop_verb(&arguments);
+    let output = verb.output().expect("the program starts");
     let report = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{}: {report}{}", output.status, String::from_utf8_lossy(&output.stderr));
     clean_orders(&report)
 }
 
-fn utf8(path: &Path) -> &str {
+pub(crate) fn utf8(path: &Path) -> &str {
     path.to_str().expect("a path of this test is UTF-8")
+}
+
+/// A running process of the shop. It is killed when this is dropped.
+#[derive(Debug)]
+pub struct Program {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Program {
+    /// Starts the shop's program with `arguments`; what it prints is added to `log`.
+    pub(crate) fn start(arguments: &[&str], variables: &[(&str, &str)], log: PathBuf) -> Self {
+        let append = || File::options().create(true).append(true).open(&log).expect("a log");
+        let child = Command::new(shop_binary())
+            .args(arguments)
+            .envs(variables.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(append())
+            .stderr(append())
+            .spawn()
+            .expect("the program starts");
+        Self { child, log }
+    }
+
+    /// Kills it as a power cut would.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it ended");
+    }
+
+    /// Asks it to end.
+    pub fn ask_to_end(&self) {
+        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().expect("kill");
+        assert!(status.success());
+    }
+
+    /// Asks it to end, waits until it has, and checks that it ended well.
+    pub async fn end(mut self) {
+        self.ask_to_end();
+        let ended = until("the process ends", END_LIMIT, async || {
+            self.child.try_wait().expect("it is ours").ok_or_else(|| self.printed())
+        })
+        .await;
+        assert!(ended.success(), "{ended}: {}", self.printed());
+    }
+
+    /// Checks that it has not ended by itself.
+    pub fn assert_running(&mut self) {
+        let ended = self.child.try_wait().expect("it is ours");
+        assert!(ended.is_none(), "{ended:?}: {}", self.printed());
+    }
+
+    /// Everything that it printed so far.
+    #[must_use]
+    pub fn printed(&self) -> String {
+        std::fs::read_to_string(&self.log).expect("its log")
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended already; then there is nothing to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("the shop printed:\n{}", std::fs::read_to_string(&self.log).unwrap_or_default());
+        }
+    }
+}
+
+/// Waits until the process whose operations are at `url` says that it is ready.
+pub(crate) async fn until_ready(url: &str) {
+    let api = Api::at(url).await;
+    until("the shop is ready", START_LIMIT, async || {
+        let answer = api.client.send(Call::get("/readyz")).await.map_err(|failure| failure.to_string())?;
+        if answer.status == StatusCode::OK { Ok(()) } else { Err(crate::api::text(&answer)) }
+    })
+    .await;
 }
 
 /// A running `shop run`. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct ShopProcess {
-    child: Child,
+    program: Program,
     /// Where it answers.
     pub url: String,
-    log: PathBuf,
 }
 
 impl ShopProcess {
@@ -88,28 +173,15 @@ impl ShopProcess {
     /// Starts a shop on the data in `folder/data`, on `listen`, and waits until it is ready.
     pub async fn start_on(folder: &Path, listen: &str) -> Self {
         let log = folder.join("log");
-        let append = || File::options().create(true).append(true).open(&log).expect("a log");
         let before = std::fs::read_to_string(&log).unwrap_or_default().len();
-        let child = Command::new(shop_binary())
-            .args(["run", "--data", utf8(&folder.join("data")), "--listen", listen])
-            .stdin(Stdio::null())
-            .stdout(append())
-            .stderr(append())
-            .spawn()
-            .expect("the program starts");
-        let mut process = Self { child, url: String::new(), log };
-        process.url = until("the shop prints its URL", START_LIMIT, async || {
-            let printed = process.printed();
+        let program = Program::start(&["run", "--data", utf8(&folder.join("data")), "--listen", listen], &[], log);
+        let url = until("the shop prints its URL", START_LIMIT, async || {
+            let printed = program.printed();
             url_in(&printed[before..]).ok_or(printed)
         })
         .await;
-        let api = process.api().await;
-        until("the shop is ready", START_LIMIT, async || {
-            let answer = api.ask(Ask::bare(Method::GET, "/readyz")).await;
-            if answer.status == StatusCode::OK { Ok(()) } else { Err(crate::api::text(&answer)) }
-        })
-        .await;
-        process
+        until_ready(&url).await;
+        Self { program, url }
     }
 
     /// Its API.
@@ -124,26 +196,19 @@ impl ShopProcess {
     }
 
     /// Kills it as a power cut would.
-    pub fn kill(mut self) {
-        self.child.kill().expect("it can be killed");
-        self.child.wait().expect("it ended");
+    pub fn kill(self) {
+        self.program.kill();
     }
 
     /// Asks it to end, waits until it has, and checks that it ended well.
-    pub async fn end(mut self) {
-        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().expect("kill");
-        assert!(status.success());
-        let ended = until("the shop ends", END_LIMIT, async || {
-            self.child.try_wait().expect("it is ours").ok_or_else(|| self.printed())
-        })
-        .await;
-        assert!(ended.success(), "{ended}: {}", self.printed());
+    pub async fn end(self) {
+        self.program.end().await;
     }
 
     /// Everything that it printed so far.
     #[must_use]
     pub fn printed(&self) -> String {
-        std::fs::read_to_string(&self.log).expect("its log")
+        self.program.printed()
     }
 
     /// Checks that it noted no error.
@@ -151,17 +216,6 @@ impl ShopProcess {
         let printed = self.printed();
         let errors: Vec<&str> = printed.lines().filter(|line| is_error(line)).collect();
         assert!(errors.is_empty(), "logged as errors: {errors:#?}");
-    }
-}
-
-impl Drop for ShopProcess {
-    fn drop(&mut self) {
-        // It may have ended already; then there is nothing to kill.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if std::thread::panicking() {
-            eprintln!("the shop printed:\n{}", std::fs::read_to_string(&self.log).unwrap_or_default());
-        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! The built program, `shop run`, from the outside: on loopback, with its data in a folder of the test.
+//! The built program from the outside, on loopback: `shop run` with its data in a folder of the test, and a shop's pods
+//! as processes on an emulator of a cloud.
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod catalogue;
@@ -6,6 +7,7 @@ mod doctor;
 mod errors;
 mod orders;
 mod restarts;
+mod store_faults;
 
 /// A folder for one shop.
 fn folder() -> tempfile::TempDir {

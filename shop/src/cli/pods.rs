@@ -1,6 +1,10 @@
 //! `shop run`, `shop web` and `shop worker`. Does I/O.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use crate::process::{run_alone, run_web, run_worker};
 
@@ -27,6 +31,9 @@ pub(super) struct PodArgs {
     /// Config file, as the operator renders it.
     #[arg(long, value_name = "FILE", default_value = shop_contract::CONFIG_PATH)]
     config: PathBuf,
+    /// Address to listen on, at the ports of a pod; a pod listens on all that it has.
+    #[arg(long, value_name = "IP", default_value = "0.0.0.0")]
+    listen: IpAddr,
 }
 
 pub(super) async fn run(arguments: RunArgs) -> Ending {
@@ -41,13 +48,15 @@ pub(super) async fn run(arguments: RunArgs) -> Ending {
 }
 
 pub(super) async fn web(arguments: PodArgs) -> Ending {
-    let config = read(&arguments.config).map_err(|error| Failure::new(1, error))?;
-    run_web(config).await.map_err(|error| Failure::new(1, error))?;
+    let PodArgs { config, listen } = arguments;
+    let config = read(&config).map_err(|error| Failure::new(1, error))?;
+    run_web(config, listen).await.map_err(|error| Failure::new(1, error))?;
     Ok(ExitCode::SUCCESS)
 }
 
 pub(super) async fn worker(arguments: PodArgs) -> Ending {
-    let config = read(&arguments.config).map_err(|error| Failure::new(1, error))?;
-    run_worker(config).await.map_err(|error| Failure::new(1, error))?;
+    let PodArgs { config, listen } = arguments;
+    let config = read(&config).map_err(|error| Failure::new(1, error))?;
+    run_worker(config, listen).await.map_err(|error| Failure::new(1, error))?;
     Ok(ExitCode::SUCCESS)
 }

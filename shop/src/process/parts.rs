@@ -1,10 +1,6 @@
 //! What web and worker processes have in common: opening the store, and the servers beside the public one. Does I/O.
 
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use prometheus_client::registry::Registry;
@@ -23,11 +19,6 @@ use super::ProcessError;
 
 /// How often a store that cannot be opened is tried again.
 const OPEN_AGAIN: Duration = Duration::from_secs(1);
-
-/// Listens on a port of every address of the pod.
-pub(super) fn listen_on(port: u16) -> Result<TcpListener, ProcessError> {
-    listen_at((Ipv4Addr::UNSPECIFIED, port).into())
-}
 
 /// Listens on an address.
 pub(super) fn listen_at(address: SocketAddr) -> Result<TcpListener, ProcessError> {

@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    net::IpAddr,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -31,21 +32,22 @@ use crate::{
 use super::{
     ProcessError, asked_to_end,
     guard::guard,
-    parts::{SideServers, listen_on, open_store},
+    parts::{SideServers, listen_at, open_store},
     store_usage,
 };
 
 /// How often a store that is not this shop's yet is looked at, and the catalogue's problem told anew.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Runs a web pod until the process is asked to end.
+/// Runs a web pod that listens on the ports of `address` until the process is asked to end.
 ///
 /// # Errors
 /// When a port is taken, the token is missing, or a part of the process ends by itself.
-pub async fn run_web(config: ShopConfig) -> Result<(), ProcessError> {
+pub async fn run_web(config: ShopConfig, address: IpAddr) -> Result<(), ProcessError> {
     let token = InternalToken::from_file(&config.internal.token_file)?;
+    let listen = |port| listen_at((address, port).into());
     let (public_listener, operations_listener, internal_listener) =
-        (listen_on(PUBLIC_PORT)?, listen_on(OPERATIONS_PORT)?, listen_on(INTERNAL_PORT)?);
+        (listen(PUBLIC_PORT)?, listen(OPERATIONS_PORT)?, listen(INTERNAL_PORT)?);
     let (asked, watch) = asked_to_end()?;
     let readiness = Readiness::starting();
     let mut registry = Registry::default();

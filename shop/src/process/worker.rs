@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    net::IpAddr,
     path::PathBuf,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -25,7 +26,7 @@ use crate::{
 use super::{
     ProcessError, asked_to_end,
     guard::guard,
-    parts::{SideServers, listen_on, open_store},
+    parts::{SideServers, listen_at, open_store},
     store_usage,
 };
 
@@ -38,15 +39,16 @@ const STATE_FOLDER: &str = "/var/run/cloudshop";
 /// How often the sample is tried again, and the store's owner looked for.
 const SEED_AGAIN: Duration = Duration::from_millis(500);
 
-/// Runs a worker pod until the process is asked to end.
+/// Runs a worker pod that listens on the ports of `listen` until the process is asked to end.
 ///
 /// # Errors
 /// When a port is taken, the token is missing, or a part of the process ends by itself.
-pub async fn run_worker(config: ShopConfig) -> Result<(), ProcessError> {
+pub async fn run_worker(config: ShopConfig, listen: IpAddr) -> Result<(), ProcessError> {
     let token = InternalToken::from_file(&config.internal.token_file)?;
     let address = env::var(POD_ADDRESS).ok().filter(|address| !address.is_empty());
     let address = address.ok_or(ProcessError::PodAddress(POD_ADDRESS))?;
-    let (operations_listener, internal_listener) = (listen_on(OPERATIONS_PORT)?, listen_on(INTERNAL_PORT)?);
+    let (operations_listener, internal_listener) =
+        (listen_at((listen, OPERATIONS_PORT).into())?, listen_at((listen, INTERNAL_PORT).into())?);
     let (asked, watch) = asked_to_end()?;
     let readiness = Readiness::starting();
     let mut registry = Registry::default();

@@ -1,0 +1,78 @@
+//! The eight ways in which a store fails. No I/O.
+
+use std::time::Duration;
+
+use e2e::fault_proxy::{Fault, Plan, Traffic};
+
+/// One way to fail.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scenario {
+    /// In the report.
+    pub(super) name: &'static str,
+    /// What happens to requests.
+    pub(super) plan: Plan,
+}
+
+/// Nothing gets through that is reset, so all of it can be done again.
+pub(super) const RESETS: Scenario = Scenario {
+    name: "reset before the write",
+    plan: Plan { on: Traffic::ALL, share: 0.25, faults: &[Fault::ResetBefore] },
+};
+
+/// Whoever repeats such a write meets its own.
+pub(super) const REPLIES_LOST: Scenario = Scenario {
+    name: "reply lost after the write",
+    plan: Plan { on: Traffic::CHANGES, share: 0.25, faults: &[Fault::LoseReply] },
+};
+
+/// Longer than anybody waits.
+pub(super) const STALLS: Scenario = Scenario {
+    name: "stall",
+    plan: Plan { on: Traffic::ALL, share: 0.05, faults: &[Fault::Stall(Duration::from_mins(10))] },
+};
+
+/// Slower than any cloud on a bad day, but it works.
+pub(super) const SLOW: Scenario = Scenario {
+    name: "slow and trickling",
+    plan: Plan {
+        on: Traffic::ALL,
+        share: 1.0,
+        faults: &[
+            Fault::Slow { delay: Duration::from_millis(50), pause: Duration::from_millis(10) },
+            Fault::Slow { delay: Duration::from_millis(300), pause: Duration::from_millis(60) },
+        ],
+    },
+};
+
+/// An outage: for its time nothing is done at all.
+pub(super) const STORM_OF_503: Scenario = Scenario {
+    name: "storm of 503",
+    plan: Plan {
+        on: Traffic::ALL,
+        share: 1.0,
+        faults: &[
+            Fault::Refuse { status: 503, retry_after: None },
+            Fault::Refuse { status: 503, retry_after: Some(1) },
+        ],
+    },
+};
+
+/// Most is refused, with a time to come back.
+pub(super) const STORM_OF_429: Scenario = Scenario {
+    name: "storm of 429",
+    plan: Plan { on: Traffic::ALL, share: 0.7, faults: &[Fault::Refuse { status: 429, retry_after: Some(1) }] },
+};
+
+/// What was read is not whole.
+pub(super) const ANSWERS_CUT: Scenario =
+    Scenario { name: "answer cut off", plan: Plan { on: Traffic::ALL, share: 0.25, faults: &[Fault::CutAnswer] } };
+
+/// Orders go on without the queue, and are confirmed once it is back.
+pub(super) const QUEUE_FAILS: Scenario = Scenario {
+    name: "queue fails",
+    plan: Plan {
+        on: &[Traffic::Queue],
+        share: 0.8,
+        faults: &[Fault::Refuse { status: 500, retry_after: None }, Fault::LoseReply],
+    },
+};
