@@ -81,31 +81,30 @@ impl Store {
         config.validate()?;
         let provider = config.provider;
         // What opens a cloud's adapter is large: on the heap, whoever opens a store stays small, also to the compiler.
-        let (store, queue_to_probe) = match provider {
+        let store = match provider {
             #[cfg(feature = "aws")]
             Provider::Aws => {
                 let settings = config.aws.as_ref().ok_or(StorageConfigError::NoSettings(provider))?;
-                let Aws { blobs, queue } = Box::pin(Aws::open(settings)).await?;
-                let store = Self::across_a_network(blobs, queue, &meter);
-                let queue = store.queue.clone();
-                (store, queue)
+                let Aws { blobs, queue } = Box::pin(Aws::open(settings, &meter)).await?;
+                Self::across_a_network(blobs, queue, &meter)
             }
             #[cfg(feature = "azure")]
             Provider::Azure => {
                 let settings = config.azure.as_ref().ok_or(StorageConfigError::NoSettings(provider))?;
-                let Azure { blobs, queue } = Box::pin(Azure::open(settings)).await?;
-                let store = Self::across_a_network(blobs, queue, &meter);
-                let queue = store.queue.clone();
-                (store, queue)
+                let Azure { blobs, queue } = Box::pin(Azure::open(settings, &meter)).await?;
+                Self::across_a_network(blobs, queue, &meter)
             }
             #[cfg(feature = "embedded")]
             Provider::Embedded => {
                 let settings = config.embedded.as_ref().ok_or(StorageConfigError::NoSettings(provider))?;
-                let Embedded { blobs, queue, probe_queue } = Embedded::open(settings)?;
+                let Embedded { blobs, queue } = Embedded::open(settings)?;
+                let blobs: Arc<dyn BlobStore> = Arc::new(Metered::new(blobs, Arc::clone(&meter)));
+                let queue: Arc<dyn Queue> = Arc::new(Metered::new(queue, meter));
                 let limits = TimeLimits { operation: DISK_TIME_LIMIT, ..TimeLimits::default() };
-                let Self { blobs, queue } = Self::metered(blobs, queue, &meter);
-                let blobs = Arc::new(TimeLimited::new(blobs, limits));
-                (Self { blobs, queue: Arc::new(TimeLimited::new(queue, limits)) }, probe_queue)
+                Self {
+                    blobs: Arc::new(TimeLimited::new(blobs, limits)),
+                    queue: Arc::new(TimeLimited::new(queue, limits)),
+                }
             }
             #[cfg(not(feature = "aws"))]
             Provider::Aws => return Err(OpenStoreError::NotBuilt(provider)),
@@ -116,23 +115,17 @@ impl Store {
         };
         let refuse = |source| OpenStoreError::Probe { provider, source };
         probe_blobs(&*store.blobs).await.map_err(refuse)?;
-        probe_queue(&*queue_to_probe, &*store.blobs).await.map_err(refuse)?;
+        probe_queue(&*store.queue, &*store.blobs).await.map_err(refuse)?;
         Ok(store)
     }
 
-    /// Counts every attempt, since each is billed.
-    fn metered(blobs: Arc<dyn BlobStore>, queue: Arc<dyn Queue>, meter: &Arc<Meter>) -> Self {
-        Self {
-            blobs: Arc::new(Metered::new(blobs, meter.clone())),
-            queue: Arc::new(Metered::new(queue, meter.clone())),
-        }
-    }
-
-    /// Counts and bounds each attempt, and repeats what fails for a passing reason, out of one budget for both ports.
+    /// Bounds each attempt, and repeats what fails for a passing reason, out of one budget for both ports. The adapter counts
+    /// its requests with the same meter.
     #[cfg(any(feature = "aws", feature = "azure"))]
     fn across_a_network(blobs: Arc<dyn BlobStore>, queue: Arc<dyn Queue>, meter: &Arc<Meter>) -> Self {
         let (limits, policy, budget) = (TimeLimits::default(), RetryPolicy::default(), Arc::new(Budget::default()));
-        let Self { blobs, queue } = Self::metered(blobs, queue, meter);
+        let blobs: Arc<dyn BlobStore> = Arc::new(Metered::bytes_of(blobs, Arc::clone(meter)));
+        let queue: Arc<dyn Queue> = Arc::new(Metered::bytes_of(queue, Arc::clone(meter)));
         let blobs: Arc<dyn BlobStore> = Arc::new(TimeLimited::new(blobs, limits));
         let queue: Arc<dyn Queue> = Arc::new(TimeLimited::new(queue, limits));
         Self {

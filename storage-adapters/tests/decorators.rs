@@ -25,10 +25,10 @@ struct Stack {
     temporary: TemporaryStore,
 }
 
-fn stack(is_write_once: fn(&Key) -> bool) -> Stack {
+fn stack() -> Stack {
     let temporary = TemporaryStore::in_memory();
     let (plan, meter, budget) = (FaultPlan::new(7), Arc::new(Meter::default()), Arc::new(Budget::default()));
-    let policy = RetryPolicy { first_pause: Duration::from_millis(1), is_write_once, ..RetryPolicy::default() };
+    let policy = RetryPolicy { first_pause: Duration::from_millis(1), ..RetryPolicy::default() };
     let blobs: Arc<dyn BlobStore> = Arc::new(Faulty::new(temporary.store.blobs.clone(), plan.clone()));
     let queue: Arc<dyn Queue> = Arc::new(Faulty::new(temporary.store.queue.clone(), plan.clone()));
     let blobs: Arc<dyn BlobStore> = Arc::new(Metered::new(blobs, meter.clone()));
@@ -71,7 +71,7 @@ const FAILS: Fault = Fault::Fail(ErrorKind::Unavailable);
 
 #[tokio::test]
 async fn a_conditional_put_whose_reply_was_lost_is_known_again() {
-    let stack = stack(|_| false);
+    let stack = stack();
     stack.save_up().await;
     stack.plan.add(Rule::once(Operation::Put, LOST));
     let first = stack.put("1", PutMode::IfAbsent).await.expect("it won");
@@ -82,7 +82,7 @@ async fn a_conditional_put_whose_reply_was_lost_is_known_again() {
 
 #[tokio::test]
 async fn a_put_that_is_repeated_shows_no_metadata_but_its_own() {
-    let stack = stack(|_| false);
+    let stack = stack();
     stack.put("1", PutMode::IfAbsent).await.expect("put");
     assert_eq!(stack.blobs.head(&key("a")).await.expect("head").1, Metadata::new());
     assert_eq!(stack.blobs.get(&key("a"), GetOptions::default()).await.expect("get").metadata, Metadata::new());
@@ -93,7 +93,7 @@ async fn a_put_that_is_repeated_shows_no_metadata_but_its_own() {
 
 #[tokio::test]
 async fn a_conditional_put_that_never_happened_is_put_again() {
-    let stack = stack(|_| false);
+    let stack = stack();
     stack.save_up().await;
     stack.plan.add(Rule::once(Operation::Put, FAILS));
     stack.put("1", PutMode::IfAbsent).await.expect("put");
@@ -102,7 +102,7 @@ async fn a_conditional_put_that_never_happened_is_put_again() {
 
 #[tokio::test]
 async fn a_conditional_put_that_met_another_blob_after_a_lost_reply_is_unknown() {
-    let stack = stack(|_| false);
+    let stack = stack();
     stack.save_up().await;
     stack.temporary.store.blobs.put(&key("a"), "other".into(), &Metadata::new(), PutMode::IfAbsent).await.expect("put");
     stack.plan.add(Rule::once(Operation::Put, FAILS));
@@ -110,17 +110,8 @@ async fn a_conditional_put_that_met_another_blob_after_a_lost_reply_is_unknown()
 }
 
 #[tokio::test]
-async fn a_creation_of_a_key_written_once_that_met_another_blob_has_lost() {
-    let stack = stack(|_| true);
-    stack.save_up().await;
-    stack.temporary.store.blobs.put(&key("a"), "other".into(), &Metadata::new(), PutMode::IfAbsent).await.expect("put");
-    stack.plan.add(Rule::once(Operation::Put, FAILS));
-    assert_eq!(kind(stack.put("1", PutMode::IfAbsent).await), Some(ErrorKind::Conflict));
-}
-
-#[tokio::test]
 async fn a_conditional_put_that_gives_up_is_unknown_and_a_first_conflict_is_a_conflict() {
-    let stack = stack(|_| false);
+    let stack = stack();
     stack.put("1", PutMode::IfAbsent).await.expect("put");
     assert_eq!(kind(stack.put("2", PutMode::IfAbsent).await), Some(ErrorKind::Conflict));
     stack.plan.add(Rule::always(Operation::Put, FAILS));
@@ -130,7 +121,7 @@ async fn a_conditional_put_that_gives_up_is_unknown_and_a_first_conflict_is_a_co
 
 #[tokio::test]
 async fn a_copy_that_met_a_blob_after_a_lost_reply_is_unknown() {
-    let stack = stack(|_| false);
+    let stack = stack();
     stack.save_up().await;
     stack.put("1", PutMode::IfAbsent).await.expect("put");
     stack.plan.add(Rule::once(Operation::Copy, LOST));
@@ -139,7 +130,7 @@ async fn a_copy_that_met_a_blob_after_a_lost_reply_is_unknown() {
 
 #[tokio::test]
 async fn when_everything_fails_requests_grow_by_a_tenth_at_most() {
-    let stack = stack(|_| false);
+    let stack = stack();
     for operation in Operation::ALL {
         stack.plan.add(Rule::always(operation, FAILS));
     }
@@ -162,7 +153,7 @@ async fn when_everything_fails_requests_grow_by_a_tenth_at_most() {
 
 #[tokio::test]
 async fn only_passing_errors_are_repeated() {
-    let stack = stack(|_| false);
+    let stack = stack();
     stack.save_up().await;
     let table = [
         (ErrorKind::Unavailable, true),
@@ -183,7 +174,7 @@ async fn only_passing_errors_are_repeated() {
 
 #[tokio::test]
 async fn an_interrupted_listing_goes_on_where_it_was() {
-    let stack = stack(|_| false);
+    let stack = stack();
     stack.save_up().await;
     for name in ["a", "b", "c"] {
         stack.blobs.put(&key(name), "body".into(), &Metadata::new(), PutMode::IfAbsent).await.expect("put");

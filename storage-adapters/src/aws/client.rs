@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -16,7 +17,10 @@ use aws_smithy_http_client::{
     Connector, HttpClientError,
     tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
 };
-use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConnector, http_client_fn};
+use aws_smithy_runtime_api::client::{
+    http::{HttpConnectorSettings, SharedHttpConnector, http_client_fn},
+    orchestrator::HttpRequest,
+};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use rustls::{
     RootCertStore,
@@ -25,8 +29,14 @@ use rustls::{
 use url::Url;
 use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 
-use super::credentials::Credentials;
-use crate::config::{AwsConfig, Endpoint};
+use super::{
+    credentials::Credentials,
+    metering::{Counted, of_s3, of_sqs},
+};
+use crate::{
+    config::{AwsConfig, Endpoint},
+    decorators::{Meter, Operation},
+};
 
 /// Longest time until a connection is there; part of the time that an operation may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
@@ -113,13 +123,28 @@ fn shared(connector: &SharedHttpConnector) -> SharedHttpClient {
     http_client_fn(move |_, _| connector.clone())
 }
 
+/// The same, with its requests counted.
+fn counted(
+    connector: &SharedHttpConnector,
+    meter: &Arc<Meter>,
+    operation: fn(&HttpRequest) -> Operation,
+) -> SharedHttpClient {
+    let counted = Counted { connector: connector.clone(), meter: Arc::clone(meter), operation };
+    shared(&SharedHttpConnector::new(counted))
+}
+
 /// The client of S3. Retries are a decorator's, which has a budget; limits of time are a decorator's too.
-pub(super) fn s3(config: &AwsConfig, connector: &SharedHttpConnector, credentials: Credentials) -> aws_sdk_s3::Client {
+pub(super) fn s3(
+    config: &AwsConfig,
+    connector: &SharedHttpConnector,
+    meter: &Arc<Meter>,
+    credentials: Credentials,
+) -> aws_sdk_s3::Client {
     let stalled = StalledStreamProtectionConfig::enabled().grace_period(STALL_LIMIT).build();
     let mut builder = aws_sdk_s3::config::Builder::new()
         .behavior_version(behavior())
         .region(Region::new(config.region.clone()))
-        .http_client(shared(connector))
+        .http_client(counted(connector, meter, of_s3))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         // The credentials are kept by their provider, which sees when they change.
         .identity_cache(IdentityCache::no_cache())
@@ -141,12 +166,13 @@ pub(super) fn s3(config: &AwsConfig, connector: &SharedHttpConnector, credential
 pub(super) fn sqs(
     config: &AwsConfig,
     connector: &SharedHttpConnector,
+    meter: &Arc<Meter>,
     credentials: Credentials,
 ) -> aws_sdk_sqs::Client {
     let mut builder = aws_sdk_sqs::config::Builder::new()
         .behavior_version(behavior())
         .region(Region::new(config.region.clone()))
-        .http_client(shared(connector))
+        .http_client(counted(connector, meter, of_sqs))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .identity_cache(IdentityCache::no_cache())
         .retry_config(RetryConfig::disabled())

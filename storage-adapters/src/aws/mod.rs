@@ -10,6 +10,7 @@ mod copying;
 mod credentials;
 mod errors;
 mod listing;
+mod metering;
 mod opening;
 mod pod_identity;
 mod queue;
@@ -27,7 +28,7 @@ pub use self::{
     opening::OpenAwsError,
     secret::Variables,
 };
-use crate::{blob::BlobStore, config::AwsConfig, queue::Queue};
+use crate::{blob::BlobStore, config::AwsConfig, decorators::Meter, queue::Queue};
 
 /// The blobs and the queue of one bucket and one queue.
 #[derive(Clone, Debug)]
@@ -39,12 +40,12 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// Opens bucket and queue with the variables of this process.
+    /// Opens bucket and queue with the variables of this process; `meter` counts each request.
     ///
     /// # Errors
     /// When one of them is missing, is not as the contract needs it, or cannot be reached.
-    pub async fn open(config: &AwsConfig) -> Result<Self, OpenAwsError> {
-        Self::open_with(config, &Variables::of_process()).await
+    pub async fn open(config: &AwsConfig, meter: &Arc<Meter>) -> Result<Self, OpenAwsError> {
+        opening::open(config, &Variables::of_process(), meter).await
     }
 
     /// Opens bucket and queue with variables given instead of those of the process.
@@ -52,6 +53,6 @@ impl Aws {
     /// # Errors
     /// As [`open`](Self::open).
     pub async fn open_with(config: &AwsConfig, variables: &Variables) -> Result<Self, OpenAwsError> {
-        opening::open(config, variables).await
+        opening::open(config, variables, &Arc::default()).await
     }
 }

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     config::AwsConfig,
+    decorators::Meter,
     error::{Error, ErrorKind},
     queue::{MAX_PACK_BYTES, RETENTION},
 };
@@ -103,12 +104,12 @@ const QUEUE_ACTIONS: &str = "sqs:GetQueueUrl, sqs:GetQueueAttributes, sqs:SendMe
                              sqs:ChangeMessageVisibility and sqs:DeleteMessage";
 
 /// Opens both.
-pub(super) async fn open(config: &AwsConfig, variables: &Variables) -> Result<Aws, OpenAwsError> {
+pub(super) async fn open(config: &AwsConfig, variables: &Variables, meter: &Arc<Meter>) -> Result<Aws, OpenAwsError> {
     let ca_file = config.endpoint.as_ref().and_then(|endpoint| endpoint.ca_file.as_deref());
     let connector = client::connector(ca_file)?;
     let credentials = Credentials::new(config, variables, &connector)?;
-    let s3 = client::s3(config, &connector, credentials.clone());
-    let sqs = client::sqs(config, &connector, credentials.clone());
+    let s3 = client::s3(config, &connector, meter, credentials.clone());
+    let sqs = client::sqs(config, &connector, meter, credentials.clone());
     let opening = async {
         // Before anything else, so that what is missing is named by itself.
         credentials.get().await?;

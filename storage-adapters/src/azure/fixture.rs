@@ -7,7 +7,7 @@
     reason = "these are parts of tests, which fail by panicking"
 )]
 
-use std::{path::Path, time::Duration};
+use std::{env, path::Path, sync::Arc, time::Duration};
 
 use azure_core::http::StatusCode;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -20,18 +20,25 @@ use crate::{
     conformance::emulators::Server,
 };
 
-/// The emulator's one account, <https://learn.microsoft.com/azure/storage/common/storage-use-azurite>.
-pub const ACCOUNT: &str = "devstoreaccount1";
+/// The account: `AZURE_STORAGE_ACCOUNT`, or the emulator's, <https://learn.microsoft.com/azure/storage/common/storage-use-azurite>.
+#[must_use]
+pub fn account() -> String {
+    env::var("AZURE_STORAGE_ACCOUNT").unwrap_or_else(|_| "devstoreaccount1".to_owned())
+}
 
-/// Its published key.
-pub const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+/// Its key: `AZURE_STORAGE_KEY`, or the one that the emulator is published with.
+#[must_use]
+pub fn key() -> String {
+    let published = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+    env::var("AZURE_STORAGE_KEY").unwrap_or_else(|_| published.to_owned())
+}
 
 /// Settings of a container and a queue that nobody else uses, and that are not there yet.
 #[must_use]
 pub fn config(server: &Server, ca_file: Option<&Path>) -> AzureConfig {
     let name = format!("test-{}", Uuid::new_v4().simple());
     AzureConfig {
-        account: ACCOUNT.into(),
+        account: account(),
         container: name.clone(),
         queue: name,
         endpoint: Some(Endpoint {
@@ -44,23 +51,23 @@ pub fn config(server: &Server, ca_file: Option<&Path>) -> AzureConfig {
     }
 }
 
-/// Variables with the emulator's key.
+/// Variables with the account's key.
 #[must_use]
 pub fn variables() -> Environment {
-    Environment::from([("AZURE_STORAGE_KEY", KEY)])
+    Environment::from([("AZURE_STORAGE_KEY", key().as_str())])
 }
 
-/// A signature made from the emulator's key, as a person would make one.
+/// A signature made from the account's key, as a person would make one.
 #[must_use]
 pub fn signature() -> String {
-    let key = STANDARD.decode(KEY).expect("the published key is base64");
-    sign(ACCOUNT, &key, true, Timestamp::now() + Duration::from_hours(1)).expect("any key signs")
+    let key = STANDARD.decode(key()).expect("an account's key is base64");
+    sign(&account(), &key, true, Timestamp::now() + Duration::from_hours(1)).expect("any key signs")
 }
 
 /// Makes the container and the queue, where they are not there yet.
 pub async fn create(config: &AzureConfig) {
     let config = AzureConfig { credentials: AzureCredentials::Environment, ..config.clone() };
-    let clients = Clients::new(&config, &variables()).await.expect("the settings of a test are good");
+    let clients = Clients::new(&config, &variables(), &Arc::default()).await.expect("the settings of a test are good");
     match clients.container.create(None).await {
         Err(fault) if fault.http_status() != Some(StatusCode::Conflict) => panic!("no container: {fault}"),
         _ => {}

@@ -33,7 +33,7 @@ pub(super) fn of_workload(
     };
     let mut cloud = CustomConfiguration::default();
     cloud.authority_host = variable(AUTHORITY)?;
-    let mut client_options = client_options(Wire::new(connections, None), Vec::new());
+    let mut client_options = client_options(Wire::new(connections, None, None), Vec::new());
     client_options.cloud = Some(Arc::new(CloudConfiguration::from(cloud)));
     let options = WorkloadIdentityCredentialOptions {
         credential_options: ClientAssertionCredentialOptions { client_options },

@@ -9,6 +9,7 @@ mod copying;
 mod errors;
 mod identity;
 mod listing;
+mod metering;
 mod opening;
 mod polling;
 mod queue;
@@ -27,7 +28,7 @@ pub use self::{
     opening::OpenAzureError,
     secret::{Environment, SecretError},
 };
-use crate::{blob::BlobStore, config::AzureConfig, queue::Queue};
+use crate::{blob::BlobStore, config::AzureConfig, decorators::Meter, queue::Queue};
 
 /// The blobs and the queue of one account.
 #[derive(Clone, Debug)]
@@ -39,12 +40,12 @@ pub struct Azure {
 }
 
 impl Azure {
-    /// Opens the container and the queue, which must be there.
+    /// Opens the container and the queue, which must be there; `meter` counts each request.
     ///
     /// # Errors
     /// When they cannot be used, with what mends it.
-    pub async fn open(config: &AzureConfig) -> Result<Self, OpenAzureError> {
-        Self::open_in(config, &Environment::of_process()).await
+    pub async fn open(config: &AzureConfig, meter: &Arc<Meter>) -> Result<Self, OpenAzureError> {
+        Self::open_metered_in(config, &Environment::of_process(), meter).await
     }
 
     /// As [`open`](Self::open), with variables in place of those of the process.
@@ -52,7 +53,15 @@ impl Azure {
     /// # Errors
     /// As [`open`](Self::open).
     pub async fn open_in(config: &AzureConfig, variables: &Environment) -> Result<Self, OpenAzureError> {
-        let clients = opening::Clients::new(config, variables).await?;
+        Self::open_metered_in(config, variables, &Arc::default()).await
+    }
+
+    async fn open_metered_in(
+        config: &AzureConfig,
+        variables: &Environment,
+        meter: &Arc<Meter>,
+    ) -> Result<Self, OpenAzureError> {
+        let clients = opening::Clients::new(config, variables, meter).await?;
         clients.check(config).await?;
         let opening::Clients { container, queue, .. } = clients;
         Ok(Self {

@@ -15,11 +15,15 @@ use super::{
     copying::WholeCopies,
     errors::{Answer, is_refused_credential},
     identity,
+    metering::Service,
     secret::{Environment, Place, SecretError},
     signing::Signatures,
     wire::{Connections, Wire, client_options, connections},
 };
-use crate::config::{AzureConfig, AzureCredentials, Endpoint};
+use crate::{
+    config::{AzureConfig, AzureCredentials, Endpoint},
+    decorators::Meter,
+};
 
 /// A store on Azure that cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -135,15 +139,20 @@ struct Access {
 }
 
 impl Access {
-    fn options(&self) -> ClientOptions {
+    fn options(&self, service: Service, meter: &Arc<Meter>) -> ClientOptions {
         let copies: Arc<dyn Policy> = Arc::new(WholeCopies(self.identity.clone()));
-        client_options(Wire::new(self.connections.clone(), self.signatures.clone()), vec![copies])
+        let wire = Wire::new(self.connections.clone(), self.signatures.clone(), Some((service, Arc::clone(meter))));
+        client_options(wire, vec![copies])
     }
 }
 
 impl Clients {
     /// Makes the clients, which reads the credentials and sends nothing.
-    pub(super) async fn new(config: &AzureConfig, variables: &Environment) -> Result<Self, OpenAzureError> {
+    pub(super) async fn new(
+        config: &AzureConfig,
+        variables: &Environment,
+        meter: &Arc<Meter>,
+    ) -> Result<Self, OpenAzureError> {
         let AzureConfig { account, container, queue, endpoint, credentials } = config;
         let Endpoint { blob, queue: queues, allow_plain_http: _, ca_file } = endpoint.clone().unwrap_or_default();
         let container = below(blob.as_ref(), account, "blob", container)?;
@@ -167,10 +176,12 @@ impl Clients {
                 Access { connections, signatures: Some(Arc::new(signatures)), identity: None }
             }
         };
-        let options = BlobContainerClientOptions { client_options: access.options(), ..Default::default() };
+        let options =
+            BlobContainerClientOptions { client_options: access.options(Service::Blobs, meter), ..Default::default() };
         let container = BlobContainerClient::new(container.clone(), access.identity.clone(), Some(options))
             .map_err(|_| OpenAzureError::BadEndpoint(container.into()))?;
-        let options = QueueClientOptions { client_options: access.options(), ..Default::default() };
+        let options =
+            QueueClientOptions { client_options: access.options(Service::Queue, meter), ..Default::default() };
         let queue = QueueClient::new(queue.clone(), access.identity.clone(), Some(options))
             .map_err(|_| OpenAzureError::BadEndpoint(queue.into()))?;
         Ok(Self { container, queue })

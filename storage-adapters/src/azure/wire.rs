@@ -31,7 +31,12 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 
-use super::{opening::OpenAzureError, signing::Signatures};
+use super::{
+    metering::{Service, operation},
+    opening::OpenAzureError,
+    signing::Signatures,
+};
+use crate::decorators::Meter;
 
 /// Longest time until a server is connected.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
@@ -49,7 +54,7 @@ const COPY_LIMIT: Duration = Duration::from_mins(2);
 const IDLE_LIMIT: Duration = Duration::from_mins(1);
 
 /// Header that names the blob that the service reads for us.
-const COPY_SOURCE: HeaderName = HeaderName::from_static("x-ms-copy-source");
+pub(super) const COPY_SOURCE: HeaderName = HeaderName::from_static("x-ms-copy-source");
 
 /// Connections to the servers of a store, shared by all its clients.
 pub(super) type Connections = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
@@ -104,17 +109,26 @@ pub(super) fn client_options(wire: Wire, policies: Vec<Arc<dyn Policy>>) -> Clie
 pub(super) struct Wire {
     connections: Connections,
     signatures: Option<Arc<Signatures>>,
+    /// Counts what is billed.
+    meter: Option<(Service, Arc<Meter>)>,
 }
 
 impl Wire {
-    pub(super) fn new(connections: Connections, signatures: Option<Arc<Signatures>>) -> Self {
-        Self { connections, signatures }
+    pub(super) fn new(
+        connections: Connections,
+        signatures: Option<Arc<Signatures>>,
+        meter: Option<(Service, Arc<Meter>)>,
+    ) -> Self {
+        Self { connections, signatures, meter }
     }
 
     async fn send(&self, request: &Request, signature: Option<&str>) -> azure_core::Result<AsyncRawResponse> {
         let Body::Bytes(body) = request.body() else {
             return Err(azure_core::Error::with_message(ErrorKind::Other, "the adapter sends no streamed bodies"));
         };
+        if let Some((service, meter)) = &self.meter {
+            meter.count_requests(operation(*service, request), 1);
+        }
         let limit = limit_of(request, body.len());
         let url = signature.map_or_else(|| request.url().clone(), |signature| signed(request.url(), signature));
         let mut sent = hyper::Request::builder().method(request.method().as_str()).uri(url.as_str());

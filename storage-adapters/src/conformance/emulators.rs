@@ -1,7 +1,8 @@
 //! Emulators of the clouds, started once a test program and ended with it. Starts processes.
 //!
-//! Where the environment names a server (`AWS_ENDPOINT_URL`, or `AZURE_BLOB_ENDPOINT` with `AZURE_QUEUE_ENDPOINT`), that
-//! one is used instead, so that the same tests run on any server that speaks the protocol, and on the clouds themselves.
+//! Where the environment names servers (`AWS_ENDPOINT_URL`, or `AWS_ENDPOINT_URL_S3` with `AWS_ENDPOINT_URL_SQS`;
+//! `AZURE_BLOB_ENDPOINT` with `AZURE_QUEUE_ENDPOINT`), those are used instead, so that the same tests run on any server that
+//! speaks the protocol, and on the clouds themselves.
 
 use std::{
     io::Read,
@@ -30,13 +31,18 @@ pub struct Server {
 #[must_use]
 pub fn aws() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
+    let both = "AWS_ENDPOINT_URL";
     SERVER.get_or_init(|| {
-        let url = named("AWS_ENDPOINT_URL").unwrap_or_else(|| {
-            let port = free_port();
-            start(&["aws", "127.0.0.1", &port.to_string()], &[port]);
-            local("http", port, "")
-        });
-        Server { blob: url.clone(), queue: url }
+        match ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_SQS"].map(|one| named(one).or_else(|| named(both))) {
+            [Some(blob), Some(queue)] => Server { blob, queue },
+            [None, None] => {
+                let port = free_port();
+                start(&["aws", "127.0.0.1", &port.to_string()], &[port]);
+                let url = local("http", port, "");
+                Server { blob: url.clone(), queue: url }
+            }
+            _ => panic!("AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL_SQS go together; set both, or {both}, or none"),
+        }
     })
 }
 

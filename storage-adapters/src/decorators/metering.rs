@@ -1,7 +1,7 @@
 //! Counts the requests and the bytes of a store, by operation, for its cost. No I/O of its own.
 //!
-//! A request counts when it is made, since a failed one is billed too. An adapter that makes several requests for one
-//! operation counts the further ones itself, through the [`Meter`] it shares.
+//! A request counts when it is made, since a failed one is billed too. An adapter whose operations are not its requests,
+//! as those of the clouds, counts requests itself where they leave, through the [`Meter`] it shares.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +14,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::{StreamExt, stream};
+use futures::StreamExt;
 
 use super::Operation;
 use crate::{
@@ -22,10 +22,6 @@ use crate::{
     error::Result,
     queue::{Depth, Message, Queue, Receipt},
 };
-
-/// Blobs that one request of a listing returns at most: 1,000 on S3
-/// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>), 5,000 on Azure; the dearer counts.
-const LISTED_BY_REQUEST: u64 = 1_000;
 
 /// What one kind of operation has cost so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,17 +66,26 @@ impl Meter {
 pub struct Metered<Port: ?Sized> {
     inner: Arc<Port>,
     meter: Arc<Meter>,
+    counts_requests: bool,
 }
 
 impl<Port: ?Sized> Metered<Port> {
-    /// Counts the requests to `inner` with `meter`.
+    /// Counts each operation of `inner` as a request, and its bytes.
     #[must_use]
     pub fn new(inner: Arc<Port>, meter: Arc<Meter>) -> Self {
-        Self { inner, meter }
+        Self { inner, meter, counts_requests: true }
+    }
+
+    /// Counts the bytes alone, for an adapter that counts its requests with the same `meter`.
+    #[must_use]
+    pub fn bytes_of(inner: Arc<Port>, meter: Arc<Meter>) -> Self {
+        Self { inner, meter, counts_requests: false }
     }
 
     fn count(&self, operation: Operation, bytes: usize) {
-        self.meter.count_requests(operation, 1);
+        if self.counts_requests {
+            self.meter.count_requests(operation, 1);
+        }
         self.meter.count_bytes(operation, bytes as u64);
     }
 
@@ -131,16 +136,7 @@ impl BlobStore for Metered<dyn BlobStore> {
 
     fn list(&self, prefix: &str, after: Option<&Key>) -> Listing {
         self.count(Operation::List, 0);
-        let meter = self.meter.clone();
-        let numbered = stream::iter(1_u64..).zip(self.inner.list(prefix, after));
-        numbered
-            .map(move |(number, found)| {
-                if number > LISTED_BY_REQUEST && number % LISTED_BY_REQUEST == 1 {
-                    meter.count_requests(Operation::List, 1);
-                }
-                found
-            })
-            .boxed()
+        self.inner.list(prefix, after)
     }
 }
 

@@ -54,20 +54,12 @@ pub struct RetryPolicy {
     pub first_pause: Duration,
     /// Longest pause at all. A provider that asks for more is not asked again.
     pub longest_pause: Duration,
-    /// Whether a key, once created, is never replaced nor deleted while writers contend for it. Only then does another's
-    /// blob under the key show that a creation whose reply was lost did not happen.
-    pub is_write_once: fn(&Key) -> bool,
 }
 
 impl Default for RetryPolicy {
-    /// Four attempts, with pauses up to 50 ms, 100 ms and 200 ms; no key is written once.
+    /// Four attempts, with pauses up to 50 ms, 100 ms and 200 ms.
     fn default() -> Self {
-        Self {
-            attempts: 4,
-            first_pause: Duration::from_millis(50),
-            longest_pause: Duration::from_secs(2),
-            is_write_once: |_| false,
-        }
+        Self { attempts: 4, first_pause: Duration::from_millis(50), longest_pause: Duration::from_secs(2) }
     }
 }
 
@@ -147,7 +139,7 @@ impl Retried<dyn BlobStore> {
                 Err(error) => error,
             };
             if is_uncertain && error.kind() == ErrorKind::Conflict {
-                return self.find_out(key, &nonce, &mode, error).await;
+                return self.find_out(key, &nonce, error).await;
             }
             is_uncertain |= may_have_happened(error.kind());
             let is_passing = error.is_transient() || error.kind() == ErrorKind::Unknown;
@@ -161,11 +153,10 @@ impl Retried<dyn BlobStore> {
     }
 
     /// Looks whose blob it is that a repeated put met.
-    async fn find_out(&self, key: &Key, nonce: &str, mode: &PutMode, conflict: Error) -> Result<Version> {
+    async fn find_out(&self, key: &Key, nonce: &str, conflict: Error) -> Result<Version> {
         match self.inner.head(key).await {
             Ok((info, metadata)) if metadata.get(NONCE_ENTRY).is_some_and(|found| found == nonce) => Ok(info.version),
-            // Nobody can have replaced ours.
-            Ok(_) if *mode == PutMode::IfAbsent && (self.pauses.policy.is_write_once)(key) => Err(conflict),
+            // Ours may have been there and replaced.
             Ok(_) => Err(unknown("put", key, conflict)),
             Err(error) => Err(unknown("put", key, error)),
         }

@@ -31,8 +31,6 @@ pub struct Embedded {
     pub blobs: Arc<dyn BlobStore>,
     /// The queue.
     pub queue: Arc<dyn Queue>,
-    /// A queue of the same kind that nobody uses, for the probe: it would otherwise meet messages of the shop.
-    pub(crate) probe_queue: Arc<dyn Queue>,
 }
 
 impl Embedded {
@@ -42,13 +40,9 @@ impl Embedded {
     /// When the folder cannot hold a store.
     pub fn open(config: &EmbeddedConfig) -> Result<Self, OpenEmbeddedError> {
         let root = Arc::new(Root::open(config)?);
-        let open_queue = |name: &str| -> Result<Arc<dyn Queue>, OpenEmbeddedError> {
-            let path = root.path().join(name);
-            let queue = FolderQueue::open(root.clone(), &path)
-                .map_err(|source| OpenEmbeddedError::Inaccessible { path, source })?;
-            Ok(Arc::new(queue))
-        };
-        let (queue, probe_queue) = (open_queue("queue")?, open_queue("probe")?);
-        Ok(Self { blobs: Arc::new(FolderBlobs::new(root)), queue, probe_queue })
+        let path = root.path().join("queue");
+        let queue = FolderQueue::open(root.clone(), &path)
+            .map_err(|source| OpenEmbeddedError::Inaccessible { path, source })?;
+        Ok(Self { blobs: Arc::new(FolderBlobs::new(root)), queue: Arc::new(queue) })
     }
 }

@@ -8,6 +8,7 @@ mod credentials;
 mod encryption;
 mod fixture;
 mod lost_replies;
+mod metering;
 mod opening;
 mod places;
 mod server;

@@ -26,9 +26,12 @@ async fn emulated() -> AzureConfig {
 async fn each_kind_of_secret_opens_the_store_from_variables_and_from_files() {
     let config = emulated().await;
     let secrets = [
-        ("AZURE_STORAGE_KEY", fixture::KEY.to_owned()),
+        ("AZURE_STORAGE_KEY", fixture::key()),
         ("AZURE_STORAGE_SAS_TOKEN", format!("?{}", fixture::signature())),
-        ("AZURE_STORAGE_CONNECTION_STRING", format!("AccountName={};AccountKey={}", fixture::ACCOUNT, fixture::KEY)),
+        (
+            "AZURE_STORAGE_CONNECTION_STRING",
+            format!("AccountName={};AccountKey={}", fixture::account(), fixture::key()),
+        ),
         ("AZURE_STORAGE_CONNECTION_STRING", format!("SharedAccessSignature={}", fixture::signature())),
     ];
     for (number, (name, secret)) in secrets.iter().enumerate() {
@@ -71,7 +74,7 @@ async fn a_key_may_take_the_place_of_a_signature() {
         AzureConfig { credentials: AzureCredentials::Secret { folder: folder.path().to_owned() }, ..emulated().await };
     let store = Azure::open_in(&config, &Environment::default()).await.expect("it opens");
     put(&*store.blobs, "a", PutMode::IfAbsent).await.expect("put");
-    mount(folder.path(), "..2", &[("AZURE_STORAGE_KEY", fixture::KEY)]);
+    mount(folder.path(), "..2", &[("AZURE_STORAGE_KEY", &fixture::key())]);
     put(&*store.blobs, "b", PutMode::IfAbsent).await.expect("put");
 }
 

@@ -6,6 +6,7 @@ mod answers;
 mod credentials;
 mod identity;
 mod lost_reply;
+mod metering;
 mod opening;
 mod server;
 

@@ -25,7 +25,7 @@ async fn refusal(config: &AzureConfig) -> OpenAzureError {
 #[tokio::test]
 async fn a_store_opens_and_is_tried_out() {
     let folder = tempdir().expect("a folder");
-    mount(folder.path(), "..1", &[("AZURE_STORAGE_KEY", fixture::KEY)]);
+    mount(folder.path(), "..1", &[("AZURE_STORAGE_KEY", &fixture::key())]);
     let credentials = AzureCredentials::Secret { folder: folder.path().to_owned() };
     let config = AzureConfig { credentials, ..emulated().await };
     let store = Store::open(&config.into()).await.expect("it opens");

@@ -245,9 +245,9 @@ async fn round_trip(queue: &dyn Queue) {
 async fn messages_of_a_killed_receiver_come_again() {
     let place = place();
     let store = open(place.path()).await;
-    store.queue.send("pack".into()).await.expect("send");
     {
         let killed = open(place.path()).await;
+        store.queue.send("pack".into()).await.expect("send");
         assert_eq!(killed.queue.receive(1, SHORT, SHORT).await.expect("receive").len(), 1);
     }
     let again = store.queue.receive(1, PATIENCE, Duration::from_secs(20)).await.expect("receive");
