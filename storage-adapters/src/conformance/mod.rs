@@ -24,6 +24,7 @@
 
 pub mod blobs;
 pub mod emulators;
+mod everything;
 mod lists;
 mod puts;
 pub mod queue;
@@ -36,6 +37,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tempfile::TempDir;
 use uuid::Uuid;
 
+pub use self::everything::use_everything;
 use crate::{
     blob::{Blob, BlobStore, ByteStream, GetOptions, Key, Metadata, PutMode, Version},
     config::EmbeddedConfig,

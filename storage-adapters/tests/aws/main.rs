@@ -11,6 +11,7 @@ mod lost_replies;
 mod metering;
 mod opening;
 mod places;
+mod privileges;
 mod server;
 mod uploads;
 

@@ -8,6 +8,8 @@ mod identity;
 mod lost_reply;
 mod metering;
 mod opening;
+mod privileges;
+mod proxy;
 mod server;
 
 use std::{
