@@ -83,3 +83,6 @@ impl Drop for FaultProxy {
 fn locked(controls: &Mutex<Controls>) -> std::sync::MutexGuard<'_, Controls> {
     controls.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;
