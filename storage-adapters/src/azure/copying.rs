@@ -115,7 +115,7 @@ mod tests {
     async fn a_blob_too_large_for_the_service_is_copied_through_this_process() {
         let config = fixture::config(emulators::azure(), None);
         fixture::create(&config).await;
-        let clients = Clients::new(&config, &fixture::variables()).await.expect("good settings");
+        let clients = Clients::new(&config, &fixture::variables(), &Arc::default()).await.expect("good settings");
         let blobs = ContainerBlobs::new(clients.container);
         let (from, to) = (Key::new("from").expect("a key"), Key::new("to").expect("a key"));
         let (body, metadata) = (Bytes::from(vec![7; 9 << 20]), Metadata::from([("a".into(), "1".into())]));

@@ -12,27 +12,26 @@ use e2e::cloud_store::Cloud;
 
 use run::{Length, run};
 
-/// For CI: each fault for a few seconds.
-const SHORT: Length = Length { under_fault: Duration::from_secs(4), shoppers: 12 };
+/// For CI: each fault for a little longer than a lease lives without heartbeats.
+const SHORT: Length = Length { under_fault: Duration::from_secs(8), shoppers: 12 };
 
-/// For the soak: each fault for longer than a lease lives without heartbeats, several times over, or as long as
-/// `SOAK_FAULT_SECONDS` says.
+/// For the soak: each fault for many times as long, or as long as `SOAK_FAULT_SECONDS` says.
 fn long() -> Length {
     let named = std::env::var("SOAK_FAULT_SECONDS").ok();
     let seconds = named.map_or(40, |seconds| seconds.parse().expect("SOAK_FAULT_SECONDS is a number"));
     Length { under_fault: Duration::from_secs(seconds), shoppers: 24 }
 }
 
-/// The faults that CI has time for; one shop lives through all of them.
-const SLICE: &[scenarios::Scenario] = &[scenarios::REPLIES_LOST, scenarios::STORM_OF_503, scenarios::RESETS];
+/// The faults that CI has time for, those that endanger most; one shop lives through both.
+const SLICE: &[scenarios::Scenario] = &[scenarios::REPLIES_LOST, scenarios::STORM_OF_503];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn orders_on_aws_survive_lost_replies_resets_and_an_outage() {
+async fn orders_on_aws_survive_lost_replies_and_an_outage() {
     run(Cloud::Aws, SLICE, SHORT).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn orders_on_azure_survive_lost_replies_resets_and_an_outage() {
+async fn orders_on_azure_survive_lost_replies_and_an_outage() {
     run(Cloud::Azure, SLICE, SHORT).await;
 }
 

@@ -14,13 +14,16 @@ use super::scenarios::Scenario;
 use super::shoppers::{Shoppers, acknowledged};
 
 /// Longest time after the last fault until orders are made again.
-const RECOVERY: Duration = Duration::from_secs(15);
+const RECOVERY: Duration = Duration::from_mins(1);
 
 /// Trade before the first fault, and between two.
 const CALM: Duration = Duration::from_secs(1);
 
 /// What the workers log when a database gave up, which a passing fault must not make it do.
 const GAVE_UP: &str = "the database ended by itself";
+
+/// What they log when they close all databases because they could not show that they live.
+const LAPSED: &str = "no heartbeat was confirmed in time";
 
 /// How much of everything.
 #[derive(Clone, Copy, Debug)]
@@ -51,13 +54,14 @@ async fn live_through(cloud: Cloud, scenarios: &'static [Scenario], length: Leng
     let mut seen = Vec::new();
     for scenario in scenarios {
         sleep(CALM).await;
-        let before = proxy.counts();
+        let (before, lapsed) = (proxy.counts(), lapsed(&pods));
         proxy.set(Some(scenario.plan));
         sleep(length.under_fault).await;
         proxy.set(None);
         let counts = proxy.counts();
         let recovered = shoppers.until_orders_are_made(RECOVERY).await;
         pods.assert_running();
+        assert!(!scenario.stays_open || self::lapsed(&pods) == lapsed, "{}: databases were closed", scenario.name);
         seen.push((scenario, between(&before, &counts), recovered));
     }
     let ledger = shoppers.ledger().to_owned();
@@ -86,6 +90,11 @@ async fn live_through(cloud: Cloud, scenarios: &'static [Scenario], length: Leng
         recovered,
     };
     seen.into_iter().map(row).collect()
+}
+
+/// How often the workers closed all databases so far.
+fn lapsed(pods: &Pods) -> usize {
+    pods.printed_by_workers().matches(LAPSED).count()
 }
 
 /// What came between two counts.

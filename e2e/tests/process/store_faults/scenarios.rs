@@ -11,24 +11,29 @@ pub(super) struct Scenario {
     pub(super) name: &'static str,
     /// What happens to requests.
     pub(super) plan: Plan,
+    /// Whether enough gets through that every database stays open all the time.
+    pub(super) stays_open: bool,
 }
 
 /// Nothing gets through that is reset, so all of it can be done again.
 pub(super) const RESETS: Scenario = Scenario {
     name: "reset before the write",
     plan: Plan { on: Traffic::ALL, share: 0.25, faults: &[Fault::ResetBefore] },
+    stays_open: true,
 };
 
 /// Whoever repeats such a write meets its own.
 pub(super) const REPLIES_LOST: Scenario = Scenario {
     name: "reply lost after the write",
     plan: Plan { on: Traffic::CHANGES, share: 0.25, faults: &[Fault::LoseReply] },
+    stays_open: true,
 };
 
 /// Longer than anybody waits.
 pub(super) const STALLS: Scenario = Scenario {
     name: "stall",
     plan: Plan { on: Traffic::ALL, share: 0.05, faults: &[Fault::Stall(Duration::from_mins(10))] },
+    stays_open: false,
 };
 
 /// Slower than any cloud on a bad day, but it works.
@@ -42,6 +47,7 @@ pub(super) const SLOW: Scenario = Scenario {
             Fault::Slow { delay: Duration::from_millis(300), pause: Duration::from_millis(60) },
         ],
     },
+    stays_open: true,
 };
 
 /// An outage: for its time nothing is done at all.
@@ -55,17 +61,22 @@ pub(super) const STORM_OF_503: Scenario = Scenario {
             Fault::Refuse { status: 503, retry_after: Some(1) },
         ],
     },
+    stays_open: false,
 };
 
 /// Most is refused, with a time to come back.
 pub(super) const STORM_OF_429: Scenario = Scenario {
     name: "storm of 429",
     plan: Plan { on: Traffic::ALL, share: 0.7, faults: &[Fault::Refuse { status: 429, retry_after: Some(1) }] },
+    stays_open: false,
 };
 
 /// What was read is not whole.
-pub(super) const ANSWERS_CUT: Scenario =
-    Scenario { name: "answer cut off", plan: Plan { on: Traffic::ALL, share: 0.25, faults: &[Fault::CutAnswer] } };
+pub(super) const ANSWERS_CUT: Scenario = Scenario {
+    name: "answer cut off",
+    plan: Plan { on: Traffic::ALL, share: 0.25, faults: &[Fault::CutAnswer] },
+    stays_open: true,
+};
 
 /// Orders go on without the queue, and are confirmed once it is back.
 pub(super) const QUEUE_FAILS: Scenario = Scenario {
@@ -75,4 +86,5 @@ pub(super) const QUEUE_FAILS: Scenario = Scenario {
         share: 0.8,
         faults: &[Fault::Refuse { status: 500, retry_after: None }, Fault::LoseReply],
     },
+    stays_open: true,
 };

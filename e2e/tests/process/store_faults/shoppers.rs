@@ -74,8 +74,10 @@ impl Shoppers {
                 failed.extend(lived.end.err());
             }
         }
-        assert!(failed.is_empty(), "{} shoppers failed: {failed:#?}", failed.len());
         self.commands.ledger.flush().expect("written");
+        let ledger = std::fs::read_to_string(&self.ledger).expect("the ledger");
+        let of_failed: Vec<_> = ledger.lines().filter(|line| is_of_any(&failed, line)).collect();
+        assert!(failed.is_empty(), "{} shoppers failed: {failed:#?}\n{}", failed.len(), of_failed.join("\n"));
         repeated
     }
 
@@ -83,6 +85,12 @@ impl Shoppers {
     pub(super) fn ledger(&self) -> &Path {
         &self.ledger
     }
+}
+
+/// Whether an entry of the ledger belongs to an order that one of these failures names.
+fn is_of_any(failures: &[String], entry: &str) -> bool {
+    let entry: Entry = serde_json::from_str(entry).expect("an entry");
+    entry.order.is_some_and(|order| failures.iter().any(|failure| failure.contains(&order)))
 }
 
 async fn buy(commands: &Commands, products: &[Product], first_seed: u64, closing: &AtomicBool) -> Vec<Lived> {
