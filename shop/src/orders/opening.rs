@@ -26,8 +26,11 @@ use super::{
     object_store_bridge::{Gate, GateKeeper, ObjectStoreBridge},
 };
 
-/// Longest that opening may take; a take-over must fit into ten seconds together with finding out.
+/// Longest that opening may take at first; a take-over must fit into ten seconds together with finding out.
 const OPENING: Duration = Duration::from_secs(5);
+
+/// How often that is doubled at most: on a store that is slow every try would else end at the same place.
+const DOUBLINGS: u32 = 3;
 
 /// How often a database looks at its manifest by itself. It need not: a stale writer is fenced when it writes.
 const MANIFEST_POLL: Duration = Duration::from_mins(10);
@@ -90,9 +93,9 @@ pub(super) enum OpenShardError {
     /// The store did not let it.
     #[error("{0}")]
     Store(#[from] slatedb::Error),
-    /// It took too long.
-    #[error("opening took longer than {} seconds", OPENING.as_secs())]
-    Late,
+    /// It took longer than this.
+    #[error("opening took longer than {} seconds", .0.as_secs())]
+    Late(Duration),
 }
 
 /// A database to be opened.
@@ -108,6 +111,8 @@ pub(super) struct Opening {
     pub(super) clock: Arc<dyn Clock>,
     /// How long commands are gathered before they are written together.
     pub(super) flush_interval: Duration,
+    /// Tries before this one that failed.
+    pub(super) failures: u32,
     #[cfg(feature = "planted-bugs")]
     pub(super) bug: Option<super::planted::Bug>,
 }
@@ -131,7 +136,8 @@ impl Opening {
     where
         F: Future<Output = bool>,
     {
-        tokio::time::timeout(OPENING, self.try_open(still_mine)).await.unwrap_or(Err(OpenShardError::Late))
+        let limit = OPENING * 2_u32.pow(self.failures.min(DOUBLINGS));
+        tokio::time::timeout(limit, self.try_open(still_mine)).await.unwrap_or(Err(OpenShardError::Late(limit)))
     }
 
     async fn try_open<F>(&self, still_mine: impl FnOnce() -> F) -> Result<Opened, OpenShardError>

@@ -51,8 +51,16 @@ pub(super) struct Stewardship {
     openings: JoinSet<Opened>,
     /// Databases that are being ended without a flush, and workers that are being told something.
     endings: JoinSet<()>,
-    /// Why the last opening of a shard failed, for readiness.
-    failures: BTreeMap<u16, String>,
+    /// Shards that could not be opened of late.
+    failures: BTreeMap<u16, Failures>,
+}
+
+/// Openings of a shard that failed, one after the other.
+#[derive(Debug, Default)]
+struct Failures {
+    count: u32,
+    /// Why the last one did, for readiness.
+    last: String,
 }
 
 impl Stewardship {
@@ -218,7 +226,8 @@ impl Stewardship {
             Ok(Swap::Won(lease)) => {
                 tracing::info!(shard, epoch = lease.epoch, "took a shard");
                 self.held.insert(shard, lease.clone());
-                self.openings.spawn(open(Arc::clone(&self.worker), Arc::clone(&self.term), shard, lease));
+                let failures = self.failures.get(&shard).map_or(0, |failures| failures.count);
+                self.openings.spawn(open(Arc::clone(&self.worker), Arc::clone(&self.term), shard, lease, failures));
             }
             Ok(Swap::Lost) => {}
             Err(error) => tracing::warn!(shard, %error, "a lease was not taken"),
@@ -252,7 +261,8 @@ impl Stewardship {
                 if current {
                     self.held.remove(&number);
                 }
-                self.failures.insert(number, error.to_string());
+                let failures = self.failures.entry(number).or_default();
+                *failures = Failures { count: failures.count.saturating_add(1), last: error.to_string() };
             }
         }
     }
@@ -271,7 +281,7 @@ impl Stewardship {
                 }
             })
             .map(|(number, _)| match self.failures.get(number) {
-                Some(failure) => format!("{number} ({failure})"),
+                Some(failures) => format!("{number} ({})", failures.last),
                 None => number.to_string(),
             })
             .collect();
@@ -306,8 +316,8 @@ impl Stewardship {
 }
 
 /// Opens the database of a lease that was won.
-async fn open(worker: Arc<Worker>, term: Arc<Term>, number: u16, lease: Lease) -> Opened {
-    let result = try_open(&worker, term, number, &lease).await;
+async fn open(worker: Arc<Worker>, term: Arc<Term>, number: u16, lease: Lease, failures: u32) -> Opened {
+    let result = try_open(&worker, term, number, &lease, failures).await;
     if result.is_err() {
         // Whatever is wrong is still wrong a moment later; each try costs an epoch and a dozen requests.
         tokio::time::sleep(LOOK_EVERY).await;
@@ -315,13 +325,20 @@ async fn open(worker: Arc<Worker>, term: Arc<Term>, number: u16, lease: Lease) -
     Opened { number, lease, result }
 }
 
-async fn try_open(worker: &Arc<Worker>, term: Arc<Term>, number: u16, lease: &Lease) -> Result<Shard, OpenShardError> {
+async fn try_open(
+    worker: &Arc<Worker>,
+    term: Arc<Term>,
+    number: u16,
+    lease: &Lease,
+    failures: u32,
+) -> Result<Shard, OpenShardError> {
     let opening = Opening {
         blobs: Arc::clone(&worker.settings.store.blobs),
         shard: number,
         lease: lease.clone(),
         clock: Arc::clone(&worker.clock),
         flush_interval: worker.settings.flush_interval,
+        failures,
         #[cfg(feature = "planted-bugs")]
         bug: *worker.bug.lock().unwrap_or_else(std::sync::PoisonError::into_inner),
     };

@@ -16,7 +16,6 @@ use uuid::Uuid;
 
 use crate::{
     orders::{InternalToken, OrderMetrics, Worker, WorkerSettings},
-    readiness::Readiness,
     web::{Metrics, ServerSettings, operations, serve},
 };
 
@@ -24,7 +23,7 @@ use super::{
     ProcessError, asked_to_end,
     parts::{listen_at, open_store},
     store_usage,
-    web::{Web, open_shop},
+    web::{Web, open_shop, starting},
     worker::seed,
 };
 
@@ -51,7 +50,7 @@ pub async fn run_alone(
     let config = config(storage);
     let token = InternalToken::of_process(&Uuid::new_v4().simple().to_string());
     let (asked, watch) = asked_to_end()?;
-    let readiness = Readiness::starting();
+    let readiness = starting();
     // Known to be missing from the start, so that the shop never counts as open in the moment before anybody has looked.
     readiness.wait_for(WaitingReason::CatalogueMissing, "the catalogue is being looked for");
     let mut registry = Registry::default();

@@ -49,7 +49,7 @@ pub async fn run_web(config: ShopConfig, address: IpAddr) -> Result<(), ProcessE
     let (public_listener, operations_listener, internal_listener) =
         (listen(PUBLIC_PORT)?, listen(OPERATIONS_PORT)?, listen(INTERNAL_PORT)?);
     let (asked, watch) = asked_to_end()?;
-    let readiness = Readiness::starting();
+    let readiness = starting();
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry);
     let meter = store_usage::register(&mut registry, config.storage.provider);
@@ -82,6 +82,13 @@ pub async fn run_web(config: ShopConfig, address: IpAddr) -> Result<(), ProcessE
     side.stop().await
 }
 
+/// A process that has only begun and will serve a catalogue: never ready without one, whatever is cleared first.
+pub(super) fn starting() -> Readiness {
+    let readiness = Readiness::starting();
+    readiness.wait_for(WaitingReason::CatalogueMissing, "the catalogue is being looked for");
+    readiness
+}
+
 /// The public side of a shop whose store is open.
 pub(super) struct Web<'a> {
     pub(super) config: &'a ShopConfig,
@@ -110,7 +117,6 @@ impl Web<'_> {
             orders: Arc::new(OrderClient::new(Arc::clone(&store.blobs), records, token)?),
         };
         let application = public(backend, metrics, Concurrency::default(), operations);
-        readiness.wait_for(WaitingReason::CatalogueMissing, "the catalogue is being looked for");
         let polled = run_poller(Arc::clone(&store.blobs), publisher);
         tokio::select! {
             ended = serve(listener, application, settings, readiness.clone(), stop) => {
