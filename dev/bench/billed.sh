@@ -8,11 +8,13 @@ set -euo pipefail
 . "$ROOT/dev/lib/bench.sh"
 
 PROVIDERS=(Embedded Aws Azure)
-# In a second: orders made, items added to them, orders submitted. The emulators answer that without a failure.
+# In a second: orders made and submitted, and items added to them.
 SUBMITS=${SUBMITS:-50} ADDS=${ADDS:-100}
 SECONDS_MEASURED=${SECONDS_MEASURED:-50}
 # By then a new shop has its catalogue and nothing to do; and after the last command its confirmations are made.
 SETTLING=15
+# Nothing here is about speed, so the shop takes whatever the emulators leave.
+CORES=$SERVER_CORE,$CLIENT_CORE
 OPERATIONS=(put put_stream copy list get head delete send receive extend ack depth)
 
 # Writes the config of a shop on PROVIDER, whose store is called 'billed': config PROVIDER
@@ -67,8 +69,8 @@ counted() {
 measure() {
     local provider=$1 commands failed
     config "$provider" >"$WORK/shop.toml"
-    begin worker "$SERVER_CORE" env POD_IP="$WORKER_IP" "$BINARIES/shop" worker --config "$WORK/shop.toml" --listen "$WORKER_IP"
-    begin web "$SERVER_CORE" "$BINARIES/shop" web --config "$WORK/shop.toml" --listen "$WEB_IP"
+    begin worker "$CORES" env POD_IP="$WORKER_IP" "$BINARIES/shop" worker --config "$WORK/shop.toml" --listen "$WORKER_IP"
+    begin web "$CORES" "$BINARIES/shop" web --config "$WORK/shop.toml" --listen "$WEB_IP"
     wait_until 60 "the worker is ready" curl --fail --silent "http://$WORKER_IP:9090/readyz"
     wait_until 60 "the shop is ready" curl --fail --silent "http://$WEB_IP:9090/readyz"
     sleep "$SETTLING"
@@ -80,12 +82,11 @@ measure() {
     counted >"$WORK/after"
     end web
     end worker
-    commands=$(jq '[.kinds[].ok] | add' "$WORK/load.json")
+    commands=$(jq '[.kinds[].requests] | add' "$WORK/load.json")
     failed=$(jq '[.kinds[] | .requests - .ok] | add' "$WORK/load.json")
-    ((failed == 0)) || fail "$failed commands failed on $provider; take a lower rate with ADDS and SUBMITS"
-    awk -v commands="$commands" 'NR == FNR {before[$1] = $2; next}
+    awk -v commands="$commands" -v failed="$failed" 'NR == FNR {before[$1] = $2; next}
         {print $1, ($2 - before[$1]) * 10000 / commands}
-        END {print "commands", commands}' "$WORK/before" "$WORK/after" >"$WORK/$provider"
+        END {print "commands", commands; print "failed", failed}' "$WORK/before" "$WORK/after" >"$WORK/$provider"
 }
 
 # What PROVIDER took of the operations NAME...: of PROVIDER NAME...
@@ -119,18 +120,20 @@ title billed "Requests billed for 10,000 commands"
 cat <<TEXT
 
 One web process and one worker with four shards; shop-load makes $SUBMITS orders a second, adds $ADDS items a second and submits
-$SUBMITS orders a second, which are $((2 * SUBMITS + ADDS)) commands a second, for $SECONDS_MEASURED s; none failed. The clouds are emulators. Counted by the shop's own
+$SUBMITS orders a second, which are $((2 * SUBMITS + ADDS)) commands a second, for $SECONDS_MEASURED s. The clouds are emulators. Counted by the shop's own
 \`shop_store_requests\` from the first command until $SETTLING s after the last, what an idle shop asks included, and priced by
 \`storage-adapters/src/decorators/prices.rs\`. A disk charges nothing.
 
-| requests, by price class | ${PROVIDERS[0]} | ${PROVIDERS[1]} | ${PROVIDERS[2]} |
+| for 10,000 commands | ${PROVIDERS[0]} | ${PROVIDERS[1]} | ${PROVIDERS[2]} |
 |---|---|---|---|
 TEXT
+cells "commands sent" %.0f commands
+cells "of them not answered in time" %.0f failed
 cells "blobs written or listed" %.0f put put_stream copy list
 cells "blobs read" %.0f get head
 cells "blobs deleted, which is free" %.0f delete
 cells "of the queue" %.0f send receive extend ack depth
-cells "**dollars for 10,000 commands**" %.4f dollars
+cells "**dollars**" %.4f dollars
 printf '\n| requests, by operation | %s | %s | %s |\n|---|---|---|---|\n' "${PROVIDERS[@]}"
 for operation in "${OPERATIONS[@]}"; do
     cells "$operation" %.0f "$operation"

@@ -1,8 +1,9 @@
 //! Measures the adapters of the clouds beside bare loops of their SDKs, on emulators. Does network I/O.
 //!
-//! `adapters ROUNDS` prints a table for each cloud. The variables AWS_ENDPOINT_URL, AWS_REGION and the access key's, and
-//! AZURE_BLOB_ENDPOINT, AZURE_QUEUE_ENDPOINT, AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_SAS_TOKEN, name the emulators, on which
-//! a bucket or container and a queue are there under the names [`ADAPTERS_STORE`] and [`BARE_STORE`], empty.
+//! `adapters ROUNDS` prints a table for each cloud. The emulators are named by the variables `AWS_ENDPOINT_URL`, `AWS_REGION`,
+//! `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, and `AZURE_BLOB_ENDPOINT`, `AZURE_QUEUE_ENDPOINT`,
+//! `AZURE_STORAGE_ACCOUNT` and `AZURE_STORAGE_SAS_TOKEN`. On each, a bucket or container and a queue are there under the
+//! names [`ADAPTERS_STORE`] and [`BARE_STORE`], empty.
 
 mod adapter;
 mod aws;
