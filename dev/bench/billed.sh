@@ -120,7 +120,7 @@ title billed "Requests billed for 10,000 commands"
 cat <<TEXT
 
 One web process and one worker with four shards; shop-load makes $SUBMITS orders a second, adds $ADDS items a second and submits
-$SUBMITS orders a second, which are $((2 * SUBMITS + ADDS)) commands a second, for $SECONDS_MEASURED s. The clouds are emulators. Counted by the shop's own
+$SUBMITS orders a second, which are $((2 * SUBMITS + ADDS)) commands a second, for $SECONDS_MEASURED s. The shop takes both cores. The clouds are emulators. Counted by the shop's own
 \`shop_store_requests\` from the first command until $SETTLING s after the last, what an idle shop asks included, and priced by
 \`storage-adapters/src/decorators/prices.rs\`. A disk charges nothing.
 
