@@ -130,13 +130,18 @@ pub(super) fn path(shard: u16, generation: u64) -> String {
     format!("orders/{shard}/{generation}")
 }
 
+/// How long opening may take after so many tries that failed.
+fn limit_after(failures: u32) -> Duration {
+    OPENING * 2_u32.pow(failures.min(DOUBLINGS))
+}
+
 impl Opening {
     /// Opens the database. `still_mine` reads the lease again: whether this worker has it in the same epoch.
     pub(super) async fn open<F>(&self, still_mine: impl FnOnce() -> F) -> Result<Opened, OpenShardError>
     where
         F: Future<Output = bool>,
     {
-        let limit = OPENING * 2_u32.pow(self.failures.min(DOUBLINGS));
+        let limit = limit_after(self.failures);
         tokio::time::timeout(limit, self.try_open(still_mine)).await.unwrap_or(Err(OpenShardError::Late(limit)))
     }
 
@@ -283,5 +288,16 @@ fn litter() -> GarbageCollectorOptions {
         detach_options: None,
         object_store_max_retries: Some(3),
         ..GarbageCollectorOptions::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_further_opening_gets_twice_the_time_up_to_a_bound() {
+        let limits = [0, 1, 2, 3, 4, u32::MAX].map(|failures| limit_after(failures).as_secs());
+        assert_eq!(limits, [5, 10, 20, 40, 40, 40]);
     }
 }

@@ -1,6 +1,6 @@
 //! What the AWS adapter promises beyond the contract of the ports.
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod answers_of_s3;
 mod answers_of_sqs;

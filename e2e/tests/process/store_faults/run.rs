@@ -100,7 +100,9 @@ fn lapsed(pods: &Pods) -> usize {
 /// What came between two counts.
 fn between(before: &Counts, after: &Counts) -> Counts {
     let mut injected = after.injected.clone();
-    injected.iter_mut().for_each(|(fault, count)| *count -= before.injected.get(fault).copied().unwrap_or_default());
+    for (fault, count) in &mut injected {
+        *count -= before.injected.get(fault).copied().unwrap_or_default();
+    }
     injected.retain(|_, count| *count > 0);
     Counts {
         requests: after.requests - before.requests,
