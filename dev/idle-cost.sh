@@ -52,8 +52,7 @@ sleep "$MEASURED"
 
 Made by \`dev/isolated.sh dev/idle-cost.sh\` on $(date -u +%F), commit $(git -C "$ROOT" rev-parse --short HEAD): two web pods, one worker, four shards,
 on the emulators, counted by the shop's own metrics for $MEASURED s and priced by the list prices in
-\`storage-adapters/src/decorators/prices.rs\`. Further requests that an adapter makes for one operation are not counted
-(the polls of Queue Storage, which has none that waits, are up to one in two seconds more).
+\`storage-adapters/src/decorators/prices.rs\`. Requests are counted where they leave, as they are billed.
 
 | provider | requests an hour | dollars an hour |
 |---|---|---|
