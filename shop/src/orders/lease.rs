@@ -108,6 +108,15 @@ pub(super) enum Action {
     },
 }
 
+/// The leases that others gave to this worker: they name it, in an epoch that it never opened in. The giver wrote the name by
+/// compare-and-swap when it had closed the database, so there is nothing to take.
+pub(super) fn given(me: &BootId, leases: &Leases, opened_in: &BTreeMap<u16, u64>) -> Vec<(u16, Lease)> {
+    let mine = leases.shards.iter().filter(|(_, lease)| lease.is_held_by(me));
+    mine.filter(|(shard, lease)| opened_in.get(shard).is_none_or(|epoch| *epoch < lease.epoch))
+        .map(|(shard, lease)| (*shard, lease.clone()))
+        .collect()
+}
+
 /// What this worker does next, given all leases and what it knows of all workers.
 pub(super) fn plan(me: &Me<'_>, leases: &Leases, members: &Members) -> Vec<Action> {
     let mut takers: BTreeMap<&BootId, &str> =
@@ -128,8 +137,8 @@ pub(super) fn plan(me: &Me<'_>, leases: &Leases, members: &Members) -> Vec<Actio
             Some(holder) if holder.boot_id == *me.boot_id => match me.held.get(shard) {
                 Some(epoch) if *epoch == lease.epoch => {}
                 Some(_) => actions.push(Action::Drop { shard: *shard }),
-                // Given by another worker, or left over from a term of mine that lapsed: a new epoch either way, since
-                // what I had of it before, if anything, is gone.
+                // Left over from a term of mine that lapsed, or could not be opened: a new epoch, since what I had of it
+                // before is gone.
                 None if me.leaving => {}
                 None => actions.push(Action::Take { shard: *shard }),
             },

@@ -103,6 +103,15 @@ fn a_predecessor_whose_lock_is_held_is_gone_at_once() {
 }
 
 #[test]
+fn a_lease_that_was_given_is_opened_in_its_epoch_and_in_none_twice() {
+    let leases = leases(&[Some(1), Some(2), Some(1), None, Some(1)]);
+    let opened_in = BTreeMap::from([(2, 7), (4, 6)]);
+    let found = given(&boot(1), &leases, &opened_in);
+    let found: Vec<_> = found.into_iter().map(|(shard, lease)| (shard, lease.epoch)).collect();
+    assert_eq!(found, [(0, 7), (4, 7)]);
+}
+
+#[test]
 fn a_lease_that_another_took_is_dropped() {
     let leases = leases(&[Some(2)]);
     let (me, held) = (boot(1), BTreeMap::from([(0, 6)]));

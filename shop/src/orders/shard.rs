@@ -370,19 +370,24 @@ impl Shard {
         Ok(Answer { order, durability: Durability::Persisted, persisted_at, replayed })
     }
 
-    async fn shorten_log(&self) -> Result<(), slatedb::Error> {
-        let now = self.wall.since_boot();
-        let (written, since) = {
-            let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-            (log.written, log.since)
-        };
-        // At most one file for each write, and one for each flush interval.
-        let intervals = now.saturating_sub(since).div_duration_f64(self.flush_interval);
-        if written < opening::LOG_FILES || intervals < f64::from(opening::LOG_FILES) {
-            return Ok(());
+    /// Makes a table of the rows of the log when it has grown.
+    pub(super) async fn shorten_log(&self) {
+        if self.closing.load(Ordering::SeqCst) {
+            return;
         }
-        *self.log.lock().unwrap_or_else(PoisonError::into_inner) = Log { written: 0, since: now };
-        Upkeep::shorten_log(&self.db).await
+        let now = self.wall.since_boot();
+        {
+            let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+            // At most one file for each write, and one for each flush interval.
+            let intervals = now.saturating_sub(log.since).div_duration_f64(self.flush_interval);
+            if log.written < opening::LOG_FILES || intervals < f64::from(opening::LOG_FILES) {
+                return;
+            }
+            *log = Log { written: 0, since: now };
+        }
+        if let Err(error) = Upkeep::shorten_log(&self.db).await {
+            tracing::warn!(shard = self.number, %error, "the log of a database was not shortened; it is tried again");
+        }
     }
 
     fn outbox(&self) -> std::sync::MutexGuard<'_, BTreeMap<OrderId, Duration>> {
@@ -426,13 +431,10 @@ impl Shard {
         self.db.status().close_reason.is_some()
     }
 
-    /// Shortens the log when it has grown, merges tables when there are many, and deletes what is not needed once an hour and after merging.
+    /// Merges tables when there are many, and deletes what is not needed once an hour and after merging.
     pub(super) async fn keep_up(&self, ending: &CancellationToken) {
         if self.closing.load(Ordering::SeqCst) {
             return;
-        }
-        if let Err(error) = self.shorten_log().await {
-            tracing::warn!(shard = self.number, %error, "the log of a database was not shortened; it is tried again");
         }
         let now = self.wall.since_boot();
         let last = *self.kept_up_at.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use futures::{StreamExt, stream};
 use shop_contract::status::WaitingReason;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    lease::{Action, Holder, Lease, Leases, Me, plan},
+    lease::{Action, Holder, Lease, Leases, Me, given, plan},
     membership::{BootId, Members, Pace},
     opening::{OpenShardError, Opening},
     protocol::LOOK_PATH,
@@ -29,6 +30,10 @@ const NUDGE: Duration = Duration::from_millis(300);
 /// Longest that telling others about the end may take, of the little time that there is.
 const FAREWELL: Duration = Duration::from_millis(300);
 
+/// Shards that a worker hands over one after the other at most, before it does several at once. All at once share the
+/// store, and then the orders of each are answered by nobody until the last is open again.
+const HANDED_IN_TURN: usize = 8;
+
 /// What came of opening a shard.
 struct Opened {
     number: u16,
@@ -47,6 +52,8 @@ pub(super) struct Stewardship {
     introduced: bool,
     /// The leases that were taken in this term and are served or being opened.
     held: BTreeMap<u16, Lease>,
+    /// The newest epoch of each shard that this worker ever opened in; none is opened in twice.
+    opened_in: BTreeMap<u16, u64>,
     term: Arc<Term>,
     openings: JoinSet<Opened>,
     /// Databases that are being ended without a flush, and workers that are being told something.
@@ -73,6 +80,7 @@ impl Stewardship {
             listed: None,
             introduced: false,
             held: BTreeMap::new(),
+            opened_in: BTreeMap::new(),
             term,
             openings: JoinSet::new(),
             endings: JoinSet::new(),
@@ -129,6 +137,8 @@ impl Stewardship {
 
     async fn observe(&mut self) -> Result<Leases, RegistryError> {
         let (leases, _) = self.worker.registry.leases().await?;
+        // Whoever gave a shard away answers for it no longer, so nothing else comes first.
+        self.open_what_was_given(&leases);
         let clock = Arc::clone(&self.worker.clock);
         let begun = clock.since_boot();
         let every = if self.worker.is_idle() { LIST_IDLE_EVERY } else { Duration::ZERO };
@@ -200,7 +210,7 @@ impl Stewardship {
                 Action::HandOver { shard, to } => handing.push((shard, to)),
             }
         }
-        // All at once: each waits for its own last flush.
+        let at_once = handing.len().div_ceil(HANDED_IN_TURN).max(1);
         let worker = Arc::clone(&self.worker);
         let given = handing.into_iter().filter_map(|(shard, to)| {
             // One that is still being opened is handed over when it is open.
@@ -208,9 +218,29 @@ impl Stewardship {
             let lease = self.held.get(&shard).filter(|lease| lease.epoch == serving.epoch)?.clone();
             Some(hand_over(Arc::clone(&worker), serving, lease, to))
         });
-        for shard in futures::future::join_all(given).await {
+        let handed: Vec<u16> = stream::iter(given.collect::<Vec<_>>()).buffer_unordered(at_once).collect().await;
+        for shard in handed {
             self.held.remove(&shard);
         }
+    }
+
+    /// Opens the shards that others gave to this worker, in the epoch in which they were given.
+    fn open_what_was_given(&mut self, leases: &Leases) {
+        if !self.term.holds() || self.worker.is_leaving() {
+            return;
+        }
+        for (shard, lease) in given(&self.worker.boot_id, leases, &self.opened_in) {
+            tracing::info!(shard, epoch = lease.epoch, "was given a shard");
+            self.open(shard, lease);
+        }
+    }
+
+    /// Opens the database of a lease that this worker has.
+    fn open(&mut self, shard: u16, lease: Lease) {
+        self.opened_in.insert(shard, lease.epoch);
+        self.held.insert(shard, lease.clone());
+        let failures = self.failures.get(&shard).map_or(0, |failures| failures.count);
+        self.openings.spawn(open(Arc::clone(&self.worker), Arc::clone(&self.term), shard, lease, failures));
     }
 
     async fn take(&mut self, shard: u16, leases: &Leases) {
@@ -225,9 +255,7 @@ impl Stewardship {
         match swapped {
             Ok(Swap::Won(lease)) => {
                 tracing::info!(shard, epoch = lease.epoch, "took a shard");
-                self.held.insert(shard, lease.clone());
-                let failures = self.failures.get(&shard).map_or(0, |failures| failures.count);
-                self.openings.spawn(open(Arc::clone(&self.worker), Arc::clone(&self.term), shard, lease, failures));
+                self.open(shard, lease);
             }
             Ok(Swap::Lost) => {}
             Err(error) => tracing::warn!(shard, %error, "a lease was not taken"),

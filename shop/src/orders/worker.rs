@@ -92,7 +92,7 @@ impl WorkerSettings {
     #[must_use]
     pub fn flush_interval_of(provider: Provider, shards: u16) -> Duration {
         match provider {
-            Provider::Embedded => Duration::from_millis(10),
+            Provider::Embedded => Duration::from_millis(20),
             Provider::Aws | Provider::Azure => {
                 (Duration::from_secs(1) / 20 * u32::from(shards)).clamp(SHORTEST_CLOUD_FLUSH, LONGEST_CLOUD_FLUSH)
             }
@@ -207,6 +207,8 @@ impl Worker {
         parts.spawn(async move { hints::consume(&worker, &client, &until).await });
         let (worker, until) = (Arc::clone(self), ending.clone());
         parts.spawn(async move { worker.count(&until).await });
+        let (worker, until) = (Arc::clone(self), ending.clone());
+        parts.spawn(async move { worker.shorten_logs(&until).await });
         let (worker, until) = (Arc::clone(self), ending.clone());
         parts.spawn(async move { worker.keep_up(&until).await });
         let (worker, until) = (Arc::clone(self), beating.clone());
@@ -337,11 +339,24 @@ impl Worker {
         }
     }
 
-    /// Keeps the databases small until told to end.
-    async fn keep_up(&self, ending: &CancellationToken) {
+    /// Keeps the logs of the databases short until told to end.
+    async fn shorten_logs(&self, ending: &CancellationToken) {
         loop {
             let shards = self.shards();
-            futures::future::join_all(shards.iter().map(|shard| shard.keep_up(ending))).await;
+            futures::future::join_all(shards.iter().map(|shard| shard.shorten_log())).await;
+            if ending.run_until_cancelled(tokio::time::sleep(UPKEEP_EVERY)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Keeps the databases small until told to end: one after the other, since merging takes processor time that commands
+    /// wait for.
+    async fn keep_up(&self, ending: &CancellationToken) {
+        loop {
+            for shard in self.shards() {
+                shard.keep_up(ending).await;
+            }
             if ending.run_until_cancelled(tokio::time::sleep(UPKEEP_EVERY)).await.is_none() {
                 return;
             }

@@ -2,9 +2,14 @@
 
 use std::{collections::HashMap, ops::Range};
 
-use aws_sdk_s3::{operation::get_object::GetObjectOutput, primitives::DateTime};
+use aws_sdk_s3::{
+    error::SdkError,
+    operation::get_object::{GetObjectError, GetObjectOutput},
+    primitives::DateTime,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::byte_stream::ByteStream as SdkStream;
-use futures::{StreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
 use super::{
@@ -13,7 +18,7 @@ use super::{
 };
 use crate::{
     blob::{Blob, BlobInfo, ByteStream, GetOptions, Key, Metadata, Version},
-    error::{ErrorKind, Result},
+    error::{Error, ErrorKind, Result},
 };
 
 /// Times that a read begins anew because the blob was replaced in the middle.
@@ -43,7 +48,7 @@ impl Bucket {
                 Err(fault) => fault,
             };
             let begins = match &range {
-                Some(range) if Answer::read(&fault).is_some_and(|answer| answer.status == 416) => range.start,
+                Some(range) if is_beyond_the_end(&fault) => range.start,
                 _ => return Err(task.sdk(fault)),
             };
             // The range begins beyond the end, unless the blob has grown since.
@@ -52,7 +57,7 @@ impl Bucket {
                 return Ok(blob);
             }
         }
-        Err(task.explain(ErrorKind::Unavailable, "the blob was replaced again and again while it was read"))
+        Err(replaced(&task))
     }
 
     /// The blob with no byte of its body.
@@ -64,29 +69,48 @@ impl Bucket {
 
     /// What is known of a blob without its body.
     pub(super) async fn look(&self, key: &Key, version: Option<&Version>, task: &Task) -> Result<(BlobInfo, Metadata)> {
-        let head = self.client.head_object().bucket(&*self.name).key(key.as_str());
-        let fault = match head.set_if_match(version.map(tag_of)).send().await {
-            Ok(answer) => {
-                let size = answer.content_length().and_then(|size| size.try_into().ok());
-                let info = info_of(key, size, answer.e_tag(), answer.last_modified(), task)?;
-                return Ok((info, metadata_of(answer.metadata)));
+        for _ in 0..RACES {
+            // A read of one byte, since the answer to a head has no body that says what is missing, and a bucket that is
+            // gone is no empty shop.
+            let get = self.client.get_object().bucket(&*self.name).key(key.as_str()).range("bytes=0-0");
+            let fault = match get.set_if_match(version.map(tag_of)).send().await {
+                Ok(answer) => {
+                    let Blob { info, metadata, body, .. } = blob_of(key, answer, Some(&(0..1)), task.clone())?;
+                    // The byte is taken in, or the connection could not be used again.
+                    body.try_for_each(async |_| Ok(())).await?;
+                    return Ok((info, metadata));
+                }
+                Err(fault) => fault,
+            };
+            if !is_beyond_the_end(&fault) {
+                return Err(task.sdk(fault));
             }
-            Err(fault) => fault,
-        };
-        let error = task.sdk(fault);
-        if error.kind() == ErrorKind::NotFound {
-            // Such an answer has no body that says what is missing, and a bucket that is gone is no empty shop.
-            let bucket = self.client.head_bucket().bucket(&*self.name).send().await;
-            if let Err(fault) = bucket {
-                let answer = Answer::read(&fault).map(|answer| answer.status);
-                return Err(match answer {
-                    Some(404) => task.explain(ErrorKind::Unavailable, "the bucket is gone"),
-                    _ => task.sdk(fault),
-                });
+            // An empty blob has no byte to read.
+            let head = self.client.head_object().bucket(&*self.name).key(key.as_str());
+            let fault = match head.set_if_match(version.map(tag_of)).send().await {
+                Ok(answer) => {
+                    let size = answer.content_length().and_then(|size| size.try_into().ok());
+                    let info = info_of(key, size, answer.e_tag(), answer.last_modified(), task)?;
+                    return Ok((info, metadata_of(answer.metadata)));
+                }
+                Err(fault) => fault,
+            };
+            let error = task.sdk(fault);
+            if error.kind() != ErrorKind::NotFound {
+                return Err(error);
             }
         }
-        Err(error)
+        Err(replaced(task))
     }
+}
+
+/// Whether the range that was asked for begins beyond the end of the blob.
+fn is_beyond_the_end(fault: &SdkError<GetObjectError, HttpResponse>) -> bool {
+    Answer::read(fault).is_some_and(|answer| answer.status == 416)
+}
+
+fn replaced(task: &Task) -> Error {
+    task.explain(ErrorKind::Unavailable, "the blob was replaced again and again while it was read")
 }
 
 fn blob_of(key: &Key, answer: GetObjectOutput, asked: Option<&Range<u64>>, task: Task) -> Result<Blob> {

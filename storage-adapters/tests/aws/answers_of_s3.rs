@@ -165,9 +165,10 @@ async fn an_error_within_an_answer_of_success_is_an_error() {
 #[tokio::test]
 async fn a_missing_blob_in_a_missing_bucket_is_no_missing_blob() {
     let canned = Canned::open().await;
-    // As S3 answers HEAD: without a body.
-    canned.say(Reply::new(404, "", ""));
+    canned.say(error(404, "", "NoSuchBucket"));
     assert_eq!(kind(canned.store.blobs.head(&key("a")).await), Some(ErrorKind::Unavailable));
+    canned.say(error(404, "", "NoSuchKey"));
+    assert_eq!(kind(canned.store.blobs.head(&key("a")).await), Some(ErrorKind::NotFound));
 }
 
 const FACTS: &str = "etag: \"tag\"\r\nlast-modified: Mon, 23 Nov 2026 06:00:00 GMT\r\n";

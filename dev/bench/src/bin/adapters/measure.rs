@@ -20,11 +20,11 @@ pub(crate) const PACK: usize = 1024;
 /// Blobs that a listing finds.
 pub(crate) const LISTED: usize = 1_000;
 
-/// Listings of a round, few since an emulator takes its time for each.
-const LISTINGS: usize = 5;
+/// Turns of each side in a round: short ones, so that what else the machine does meets both.
+const TURNS: usize = 20;
 
-/// Blobs and messages of a round.
-const COUNT: usize = 200;
+/// Blobs and messages of a turn.
+const COUNT: usize = 20;
 
 /// One kind of operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,11 +41,11 @@ impl Operation {
     /// All of them, in the order in which a round does them: each finds what an earlier one left.
     pub(crate) const ALL: [Self; 6] = [Self::Put, Self::Get, Self::List, Self::Send, Self::Receive, Self::Ack];
 
-    /// How often a round does it.
+    /// How often a turn does it. An emulator takes its time for each listing.
     fn count(self) -> usize {
         match self {
             Self::Put | Self::Get | Self::Send | Self::Ack => COUNT,
-            Self::List => LISTINGS,
+            Self::List => 1,
             Self::Receive => COUNT / MESSAGES,
         }
     }
@@ -76,12 +76,17 @@ pub(crate) async fn measure(sides: [&dyn Side; 2], rounds: usize) -> Outcome<Sam
     for round in 0..=rounds {
         let mut states = [State::of(round), State::of(round)];
         for operation in Operation::ALL {
-            // Who begins changes, so that neither always finds the processor as the other left it.
-            for turn in 0..2 {
-                let place = (turn + round) % 2;
-                let sample = sample(sides[place], operation, &mut states[place]).await?;
-                if round > 0 {
-                    samples.entry(operation).or_default()[place].push(sample);
+            let mut taken = [Taken::default(), Taken::default()];
+            for turn in 0..TURNS {
+                // Who begins changes, so that neither always finds the processor as the other left it.
+                for place in [turn % 2, 1 - turn % 2] {
+                    take_turn(sides[place], operation, &mut states[place], turn, &mut taken[place]).await?;
+                }
+            }
+            if round > 0 {
+                let samples = samples.entry(operation).or_default();
+                for (samples, taken) in samples.iter_mut().zip(taken) {
+                    samples.push(taken.sample()?);
                 }
             }
         }
@@ -105,23 +110,43 @@ impl State {
     }
 }
 
-async fn sample(side: &dyn Side, operation: Operation, state: &mut State) -> Outcome<Sample> {
+/// What one side took for one operation so far in a round.
+#[derive(Default)]
+struct Taken {
+    times: Vec<Duration>,
+    total: Duration,
+    cpu: Duration,
+}
+
+impl Taken {
+    fn sample(mut self) -> Outcome<Sample> {
+        self.times.sort_unstable();
+        let count = f64::from(u32::try_from(self.times.len())?);
+        Ok(Sample {
+            latency: self.times[self.times.len() / 2].as_secs_f64() * 1e3,
+            rate: count / self.total.as_secs_f64(),
+            cpu: self.cpu.as_secs_f64() * 1e6 / count,
+        })
+    }
+}
+
+async fn take_turn(
+    side: &dyn Side,
+    operation: Operation,
+    state: &mut State,
+    turn: usize,
+    taken: &mut Taken,
+) -> Outcome<()> {
     let count = operation.count();
-    let mut times = Vec::with_capacity(count);
     let (begun, cpu) = (Instant::now(), cpu_time());
-    for number in 0..count {
+    for number in turn * count..(turn + 1) * count {
         let begun = Instant::now();
         perform(side, operation, state, number).await?;
-        times.push(begun.elapsed());
+        taken.times.push(begun.elapsed());
     }
-    let (total, cpu) = (begun.elapsed(), cpu_time().saturating_sub(cpu));
-    times.sort_unstable();
-    let share = f64::from(u32::try_from(count)?);
-    Ok(Sample {
-        latency: times[count / 2].as_secs_f64() * 1e3,
-        rate: share / total.as_secs_f64(),
-        cpu: cpu.as_secs_f64() * 1e6 / share,
-    })
+    taken.total += begun.elapsed();
+    taken.cpu += cpu_time().saturating_sub(cpu);
+    Ok(())
 }
 
 async fn perform(side: &dyn Side, operation: Operation, state: &mut State, number: usize) -> Outcome<()> {
