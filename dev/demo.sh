@@ -29,7 +29,7 @@ reach_shop() {
 
 # call METHOD PATH KEY [BODY]: the answer's body, or the problem that the shop names.
 call() {
-    curl --silent --show-error --fail-with-body --max-time 10 --retry 5 --retry-connrefused --request "$1" \
+    curl --silent --fail-with-body --max-time 10 --retry 5 --retry-connrefused --request "$1" \
         --header "Idempotency-Key: $3" --header 'Content-Type: application/json' ${4:+--data "$4"} "$URL/api/v1$2"
 }
 
@@ -43,7 +43,7 @@ buy() {
     call POST "/orders/$ORDER/submit" demo-submit >/dev/null
     wait_until 30 "order $ORDER is confirmed" confirmed
     order=$(call GET "/orders/$ORDER" none)
-    BOUGHT=$(jq -r '"bought \(.items[0].quantity) x \(.items[0].name) for \(.total.amount / 100) \(.total.currency): order \(.id) is \(.status)"' <<<"$order")
+    BOUGHT=$(jq -r '"bought \(.items[0].quantity) x \(.items[0].name) for \(.total.amount / 100 | floor).\(.total.amount % 100 + 100 | tostring | .[1:]) \(.total.currency): order \(.id) is \(.status)"' <<<"$order")
 }
 confirmed() { [[ $(call GET "/orders/$ORDER" none | jq -r .status) =~ ^(confirmed|fulfilled)$ ]]; }
 
@@ -56,7 +56,9 @@ eval "$made"
 install_chart "$REGISTRY" "$TAG"
 apply_shop
 say "waiting until Shop $SHOP is Ready"
-kubectl wait --namespace "$DEMO_NAMESPACE" --for=condition=Ready "shop/$SHOP" --timeout=180s >/dev/null
+kubectl wait --namespace "$DEMO_NAMESPACE" --for=condition=Ready "shop/$SHOP" --timeout=180s >/dev/null ||
+    fail "Shop $SHOP is not Ready: $(kubectl get shop "$SHOP" --namespace "$DEMO_NAMESPACE" --output \
+        'jsonpath={.status.conditions[?(@.type=="Ready")].message}')"
 reach_shop
 buy
 
@@ -80,6 +82,6 @@ What to try next:
   every field         kubectl explain shop.spec --recursive
   kill all its pods   kubectl -n $DEMO_NAMESPACE delete pod --all   (then look at that order again)
   put it right        kubectl -n $DEMO_NAMESPACE delete service $SHOP   (the operator makes it again)
-  your own products   kubectl -n $DEMO_NAMESPACE exec -i deploy/$SHOP-worker -- /shop catalogue import - --format csv --config /etc/cloudshop/shop.toml <products.csv
+  your own products   kubectl -n $DEMO_NAMESPACE exec -i deploy/$SHOP-worker -- /shop catalogue import - --format csv <products.csv
   take it all away    make down${CONTEXT:+ CLUSTER=$CLUSTER CONTEXT=$CONTEXT}
 NEXT

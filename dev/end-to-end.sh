@@ -35,7 +35,7 @@ mapfile -t programs < <(
 ((${#programs[@]})) || fail "the end-to-end tests did not compile: cargo test --workspace --no-run"
 
 # Tests that need nothing of one provider; they run on each.
-ON_EVERY_PROVIDER=(selling:: faults:: catalogue:: deletion:: children:: browser:: scaling::)
+ON_EVERY_PROVIDER=(selling:: faults:: catalogue:: deletion:: children:: browser:: scaling:: policies:: storage::an_emptied)
 PROVIDERS=${PROVIDERS:-embedded aws azure}
 status=0
 cd "$ROOT/e2e"

@@ -12,6 +12,13 @@ use uuid::Uuid;
 const AZURE_ACCOUNT: &str = "devstoreaccount1";
 const AZURE_KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
+/// The key of AWS that stores are opened with, and the token that goes with it: the emulator takes any.
+const AWS_SECRET: &str = "canary-secret-of-aws";
+const AWS_TOKEN: &str = "canary-token-of-aws";
+
+/// What opens stores, and must be in no log.
+pub(crate) const SECRETS: [&str; 3] = [AWS_SECRET, AWS_TOKEN, AZURE_KEY];
+
 /// A cloud that has an emulator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cloud {
@@ -87,8 +94,11 @@ impl CloudStore {
     #[must_use]
     pub fn credentials(&self) -> &'static [(&'static str, &'static str)] {
         match self.cloud {
-            // The emulator takes any.
-            Cloud::Aws => &[("AWS_ACCESS_KEY_ID", "emulator"), ("AWS_SECRET_ACCESS_KEY", "emulator")],
+            Cloud::Aws => &[
+                ("AWS_ACCESS_KEY_ID", "emulator"),
+                ("AWS_SECRET_ACCESS_KEY", AWS_SECRET),
+                ("AWS_SESSION_TOKEN", AWS_TOKEN),
+            ],
             Cloud::Azure => &[("AZURE_STORAGE_KEY", AZURE_KEY)],
         }
     }

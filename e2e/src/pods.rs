@@ -9,7 +9,7 @@ use shop_contract::{OPERATIONS_PORT, PUBLIC_PORT};
 use storage_adapters::config::StorageConfig;
 use uuid::Uuid;
 
-use crate::cloud_store::CloudStore;
+use crate::cloud_store::{CloudStore, SECRETS};
 use crate::process::{Program, is_error, until_ready, utf8, verified_orders_of};
 
 /// Order shards of the shop.
@@ -17,6 +17,9 @@ pub const SHARDS: u16 = 4;
 
 /// Workers of the shop.
 const WORKERS: u8 = 2;
+
+/// The token of the internal API of the shop.
+const TOKEN: &str = "a-token-for-a-test-alone";
 
 /// One web process and two workers.
 #[derive(Debug)]
@@ -30,6 +33,16 @@ pub struct Pods {
 impl Pods {
     /// Starts a shop whose store is `store`, reached as `storage` says, and waits until all of it is ready.
     pub async fn start(folder: &Path, store: &CloudStore, storage: StorageConfig) -> Self {
+        Self::start_with(folder, store, storage, &[]).await
+    }
+
+    /// The same, with these variables as well.
+    pub async fn start_with(
+        folder: &Path,
+        store: &CloudStore,
+        storage: StorageConfig,
+        variables: &[(&str, &str)],
+    ) -> Self {
         let config = write_config(folder, "shop.toml", storage);
         // The whole of 127.0.0.0/8 is this machine; every shop of a test run has a network of its own in it.
         let [first, second, ..] = *Uuid::new_v4().as_bytes();
@@ -37,7 +50,7 @@ impl Pods {
         let start = |verb, number| {
             let address = address(number);
             let arguments = [verb, "--config", utf8(&config), "--listen", &address];
-            let variables = [store.credentials(), &[("POD_IP", &address)]].concat();
+            let variables = [store.credentials(), variables, &[("POD_IP", &address)]].concat();
             Program::start(&arguments, &variables, folder.join(format!("{verb}-{number}.log")))
         };
         let numbers = 2..2 + WORKERS;
@@ -61,12 +74,28 @@ impl Pods {
         self.workers.iter().map(Program::printed).collect()
     }
 
-    /// Ends them in good order, the workers last, and checks that none noted an error.
+    /// What all of them printed so far.
+    #[must_use]
+    pub fn printed(&self) -> String {
+        self.web.printed() + &self.printed_by_workers()
+    }
+
+    /// Ends them in good order, the workers last, and checks that none noted an error or told a secret.
     pub async fn end(self) {
         for program in [self.web].into_iter().chain(self.workers) {
-            assert_no_error_of_ours(&program.printed());
+            let printed = program.printed();
+            assert_no_error_of_ours(&printed);
+            assert_no_secret("a log", &printed);
             program.end().await;
         }
+    }
+}
+
+/// Checks that `text` has none of the secrets in it that the stores and pods of a test are opened with.
+pub fn assert_no_secret(what: &str, text: &str) {
+    for secret in SECRETS.iter().chain([&TOKEN]) {
+        let line = text.lines().find(|line| line.contains(secret));
+        assert!(line.is_none(), "{what} tells the secret {secret:?}: {}", line.unwrap_or_default());
     }
 }
 
@@ -86,7 +115,7 @@ pub fn verified_orders(folder: &Path, store: &CloudStore, ledger: &Path) -> u64 
 
 fn write_config(folder: &Path, name: &str, storage: StorageConfig) -> PathBuf {
     let token_file = folder.join("token");
-    std::fs::write(&token_file, "a-token-for-a-test-alone").expect("written");
+    std::fs::write(&token_file, TOKEN).expect("written");
     let config = ShopConfig {
         format: FORMAT,
         shop: ShopIdentity {

@@ -54,6 +54,13 @@ pub fn shop_verb(arguments: &[&str]) -> Output {
     Command::new(shop_binary()).args(arguments).stdin(Stdio::null()).output().expect("the program starts")
 }
 
+/// The same, with a file as its standard input.
+#[must_use]
+pub fn shop_verb_with_input(arguments: &[&str], input: &Path) -> Output {
+    let input = File::open(input).expect("its input");
+    Command::new(shop_binary()).args(arguments).stdin(input).output().expect("the program starts")
+}
+
 /// Checks a store on Embedded storage that no process uses with `shop verify`, and gives the number of its orders.
 #[must_use]
 pub fn verified_orders(data: &Path, ledger: Option<&Path>) -> u64 {

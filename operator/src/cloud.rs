@@ -111,10 +111,13 @@ impl CloudStore {
             .as_ref()
             .and_then(|aws| aws.endpoint.as_ref())
             .or_else(|| azure.as_ref().and_then(|azure| azure.endpoint.as_ref()));
-        let urls = endpoint.map(|endpoint| [&endpoint.blob, &endpoint.queue]);
-        let mut ports: Vec<_> = urls.into_iter().flatten().flatten().filter_map(Url::port_or_known_default).collect();
-        // The clouds' own servers, and those where an identity is exchanged for a token.
-        ports.push(443);
+        let urls = [endpoint.and_then(|found| found.blob.as_ref()), endpoint.and_then(|found| found.queue.as_ref())];
+        let of_cloud = urls.contains(&None);
+        let exchanges_identity = matches!(self.credentials, Credentials::AwsRole(_) | Credentials::AzureClient(_));
+        let mut ports: Vec<_> = urls.into_iter().flatten().filter_map(Url::port_or_known_default).collect();
+        if of_cloud || exchanges_identity {
+            ports.push(443);
+        }
         ports.sort_unstable();
         ports.dedup();
         ports

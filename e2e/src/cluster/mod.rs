@@ -1,6 +1,7 @@
 //! Shops on a real cluster: the cluster that `KUBECONFIG` names, with the operator installed from the chart.
 
 pub mod connection;
+pub mod contents;
 mod kubectl;
 mod namespace;
 mod node;

@@ -107,11 +107,16 @@ impl Shop {
         panic!("not within {} s: {what}; last seen: {last:#?}", limit.as_secs());
     }
 
-    /// Deletes it, waits until it and all its pods are gone, and gives the config that they had.
-    pub async fn delete(&self) -> String {
+    /// The config of its pods.
+    pub async fn config(&self) -> String {
         let maps: Kube<ConfigMap> = Kube::namespaced(self.namespace.client.clone(), &self.namespace.name);
         let config = maps.get(&format!("{}-config", self.name)).await.expect("the config").data;
-        let config = config.and_then(|mut files| files.remove("shop.toml")).expect("it is there");
+        config.and_then(|mut files| files.remove("shop.toml")).expect("it is there")
+    }
+
+    /// Deletes it, waits until it and all its pods are gone, and gives the config that they had.
+    pub async fn delete(&self) -> String {
+        let config = self.config().await;
         self.shops().delete(&self.name, &DeleteParams::default()).await.expect("the Shop is deleted");
         let gone = await_condition(self.shops(), &self.name, |shop: Option<&DynamicObject>| shop.is_none());
         tokio::time::timeout(Duration::from_mins(1), gone).await.expect("it goes in time").expect("the watch goes on");

@@ -20,7 +20,8 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::Api as Kube;
 use kube::api::{ListParams, PostParams};
 use load::run::new_key;
-use serde_json::json;
+use serde_json::{Value, json};
+use url::Url;
 
 const INSTANCE: &str = "app.kubernetes.io/instance";
 const COMPONENT: &str = "app.kubernetes.io/component";
@@ -42,7 +43,7 @@ async fn policies_allow_every_connection_that_a_shop_makes_and_nothing_that_it_d
     in_namespace(Share::Together, "policies", async |namespace| {
         // From before the first pod: whoever opens a connection, and keeps it, is seen doing so.
         let recorder = Recorder::start(&namespace.client).await;
-        let two_of_each = embedded();
+        let two_of_each = namespace.small_shop();
         let mut one_of_each = embedded();
         for tier in ["web", "worker"] {
             one_of_each[tier]["autoscaling"] = json!({"minReplicas": 1, "maxReplicas": 1});
@@ -59,14 +60,17 @@ async fn policies_allow_every_connection_that_a_shop_makes_and_nothing_that_it_d
         live_through_much(&corner).await;
 
         let policies = read_policies(&namespace).await;
-        let made = connections_of(&namespace, &recorder).await;
+        let mut made = connections_of(&namespace, &recorder).await;
         assert_what_must_be_in_the_record_is(&made);
+        let store = StoreEnds::of(&two_of_each["storage"]);
+        store.tell_from_the_node(&mut made);
         let refused: Vec<String> =
             made.iter().filter(|made| !policies.refusals(made).is_empty()).map(ToString::to_string).collect();
         assert!(refused.is_empty(), "made, and not allowed: {refused:#?}");
         assert_each_grant_is_needed(&namespace, &policies, &made);
         let ends = Ends::find(&corner, &market).await;
         assert_refused(&policies, &ends.forbidden());
+        assert_refused(&policies, &store.forbidden(&ends));
         assert_what_is_tried_is_recorded_and_refused(&policies, &recorder, &ends).await;
     })
     .await;
@@ -97,7 +101,7 @@ async fn live_through_much(shop: &Shop) {
     .await;
 
     let before = shop.pod_uids().await;
-    let mut spec = embedded();
+    let mut spec = shop.namespace.small_shop();
     for tier in ["web", "worker"] {
         spec[tier]["resources"]["requests"]["memory"] = json!("72Mi");
     }
@@ -229,12 +233,12 @@ impl Ends {
         let [web, worker, customer, operator] = [&self.web, &self.worker, &self.customer, &self.operator].map(pod);
         let [other_web, other_worker] = [&self.other_web, &self.other_worker].map(pod);
         // What a shop of the same name in another namespace would run, and what this shop may run one day.
-        let elsewhere = PodEnd { namespace: "default".into(), name: "web-elsewhere".into(), ..self.web.clone() };
+        let namesake = PodEnd { namespace: "default".into(), name: "web-elsewhere".into(), ..self.web.clone() };
         let mut newcomer = PodEnd { name: "newcomer".into(), ..self.web.clone() };
         newcomer.labels.remove(COMPONENT);
-        let (elsewhere, newcomer) = (End::Pod(elsewhere), End::Pod(newcomer));
-        let metadata = End::Elsewhere("169.254.169.254".parse().expect("an address"));
-        let internet = End::Elsewhere("203.0.113.7".parse().expect("an address"));
+        let (namesake, newcomer) = (End::Pod(namesake), End::Pod(newcomer));
+        let metadata = elsewhere("169.254.169.254");
+        let internet = elsewhere("203.0.113.7");
         let mut forbidden = vec![
             (&customer, &worker, INTERNAL, INGRESS),
             (&customer, &worker, OPERATIONS, INGRESS),
@@ -248,7 +252,7 @@ impl Ends {
             (&operator, &web, OPERATIONS, BOTH),
             (&other_web, &worker, INTERNAL, BOTH),
             (&other_worker, &worker, INTERNAL, BOTH),
-            (&elsewhere, &worker, INTERNAL, INGRESS),
+            (&namesake, &worker, INTERNAL, INGRESS),
             (&web, &other_worker, INTERNAL, BOTH),
             (&web, &other_web, PUBLIC, EGRESS),
             (&web, &worker, OPERATIONS, BOTH),
@@ -259,8 +263,6 @@ impl Ends {
             (&worker, &web, PUBLIC, EGRESS),
             (&newcomer, &worker, INTERNAL, BOTH),
             (&newcomer, &internet, DNS, EGRESS),
-            (&web, &internet, DNS, EGRESS),
-            (&worker, &internet, DNS, EGRESS),
             (&web, &metadata, 80, EGRESS),
             (&worker, &metadata, 80, EGRESS),
         ];
@@ -297,6 +299,65 @@ async fn api_server() -> Vec<(End, u16)> {
         ends.push((End::Elsewhere(address), port));
     }
     ends
+}
+
+/// The servers of a store in a cloud as policies see them; of Embedded storage there are none.
+struct StoreEnds {
+    ports: BTreeSet<u16>,
+}
+
+impl StoreEnds {
+    fn of(storage: &Value) -> Self {
+        let settings = [&storage["aws"], &storage["azure"]].into_iter().find(|settings| settings.is_object());
+        let ports = settings.into_iter().flat_map(|settings| {
+            ["blob", "queue"].map(|service| {
+                let endpoint = settings["endpoint"][service].as_str().expect("an emulator's address");
+                endpoint.parse::<Url>().expect("a URL").port().expect("a port of its own")
+            })
+        });
+        Self { ports: ports.collect() }
+    }
+
+    /// Takes the emulators, which run on the node, for what they stand for: servers elsewhere, by either version of IP, that
+    /// are found by name. What emulators do not need of that is added to what was `made`.
+    fn tell_from_the_node(&self, made: &mut BTreeSet<Connection>) {
+        let calls = |made: &Connection| made.to == End::Node && self.ports.contains(&made.port);
+        let called: Vec<Connection> = made.iter().filter(|made| calls(made)).cloned().collect();
+        assert_eq!(called.is_empty(), self.ports.is_empty(), "a store in a cloud is called");
+        made.retain(|made| !calls(made));
+        for call in called {
+            for address in ["203.0.113.7", "2001:db8::7"] {
+                made.insert(Connection { to: elsewhere(address), ..call.clone() });
+            }
+            for (protocol, port) in [Protocol::Udp, Protocol::Tcp].into_iter().flat_map(|how| [(how, 53), (how, DNS)]) {
+                made.insert(Connection { to: elsewhere("203.0.113.53"), protocol, port, ..call.clone() });
+            }
+        }
+    }
+
+    /// Connections that nothing makes, though some are like those to the store.
+    fn forbidden(&self, ends: &Ends) -> Vec<(Connection, &'static [Direction])> {
+        let mut forbidden = Vec::new();
+        for from in [&ends.web, &ends.worker] {
+            let mut call = |to: &str, port| {
+                let connection =
+                    Connection { from: End::Pod(from.clone()), to: elsewhere(to), protocol: Protocol::Tcp, port };
+                forbidden.push((connection, EGRESS));
+            };
+            for port in &self.ports {
+                call("169.254.169.254", *port);
+                call("fd00:ec2::254", *port);
+            }
+            if self.ports.is_empty() {
+                call("203.0.113.53", DNS);
+            }
+        }
+        forbidden
+    }
+}
+
+fn elsewhere(address: &str) -> End {
+    End::Elsewhere(address.parse().expect("an address"))
 }
 
 fn assert_refused(policies: &Policies, forbidden: &[(Connection, &[Direction])]) {

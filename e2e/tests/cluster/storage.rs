@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use e2e::api::{Ask, assert_problem, text};
+use e2e::cluster::contents::{Contents, has_new_database};
 use e2e::cluster::{Share, Shop, embedded, in_namespace, verify_store, volume_folder};
 use e2e::wait::until;
 use hyper::Method;
@@ -24,13 +25,11 @@ const SMALL: &str = "96Mi";
 #[ignore = "needs a cluster: make test"]
 async fn an_emptied_store_is_named_and_never_served_as_an_empty_shop() {
     in_namespace(Share::Together, "emptied", async |namespace| {
-        let shop = Shop::ready(&namespace, "corner", &embedded()).await;
+        let shop = Shop::ready(&namespace, "corner", &namespace.small_shop()).await;
         let api = shop.api().await;
         let order = api.create(&new_key()).await;
-        let folder = volume_folder(&shop).await;
-        let aside = folder.with_extension("aside");
-        // What the volume holds is exchanged for nothing while the shop is running, and all pods start anew.
-        exchange(&folder, &aside);
+        // What the store holds goes while the shop is running, and all pods start anew.
+        let contents = Contents::take_away(&shop).await;
         shop.delete_all_pods().await;
         let message = shop.wait_reason("Ready", "StoreEmpty", Duration::from_secs(90)).await;
         println!("an emptied store: {message}");
@@ -43,29 +42,14 @@ async fn an_emptied_store_is_named_and_never_served_as_an_empty_shop() {
             }
         })
         .await;
-        let left: Vec<_> =
-            std::fs::read_dir(&folder).expect("the folder").map(|entry| entry.expect("one").path()).collect();
-        assert!(!left.iter().any(|path| path.ends_with("orders")), "no database was made: {left:?}");
+        assert!(!has_new_database(&shop).await);
 
-        exchange(&folder, &aside.with_extension("empty"));
-        exchange(&aside, &folder);
+        contents.bring_back(&shop).await;
         shop.delete_all_pods().await;
         shop.wait_ready(Duration::from_secs(90)).await;
         assert_eq!(shop.api().await.order(&order).await["id"], order.as_str());
-        for left in [&aside, &aside.with_extension("empty")] {
-            let _ = std::fs::remove_dir_all(left);
-        }
     })
     .await;
-}
-
-/// Moves all that is in one folder to another one; the folders stay, as a mount does.
-fn exchange(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("a folder");
-    for entry in std::fs::read_dir(from).expect("the folder") {
-        let entry = entry.expect("an entry");
-        std::fs::rename(entry.path(), to.join(entry.file_name())).expect("moved");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

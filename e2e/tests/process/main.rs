@@ -7,6 +7,7 @@ mod doctor;
 mod errors;
 mod orders;
 mod restarts;
+mod secrets;
 mod store_faults;
 
 /// A folder for one shop.

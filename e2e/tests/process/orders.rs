@@ -1,7 +1,7 @@
 //! An order's life.
 
 use e2e::api::{Ask, assert_problem, json_of, text};
-use e2e::process::{ShopProcess, verified_orders};
+use e2e::process::{ShopProcess, shop_verb, shop_verb_with_input, verified_orders};
 use hyper::Method;
 use load::run::new_key;
 use serde_json::json;
@@ -74,4 +74,23 @@ async fn a_repeated_command_is_done_once_and_a_cancelled_order_stays_cancelled()
     assert_problem("an item after the end", &api.ask(late).await, 409, "order_closed");
     assert_eq!(api.order(&order).await["status"], "cancelled");
     shop.end().await;
+}
+
+#[tokio::test]
+async fn a_verification_takes_its_ledger_from_its_input_and_claims_nothing_without_one() {
+    let folder = folder();
+    let shop = ShopProcess::start(folder.path()).await;
+    let order = shop.api().await.create(&new_key()).await;
+    shop.end().await;
+    let data = folder.path().join("data");
+    let verify = ["verify", "--data", data.to_str().expect("UTF-8")];
+    let said = String::from_utf8(shop_verb(&verify).stdout).expect("text");
+    assert!(said.contains("1 orders: 0 corrupt; without a ledger nothing is known of lost or doubled ones"), "{said}");
+    let ledger = folder.path().join("ledger");
+    std::fs::write(&ledger, "").expect("written");
+    let with_ledger = [&verify[..], &["--ledger", "-"]].concat();
+    let output = shop_verb_with_input(&with_ledger, &ledger);
+    let said = String::from_utf8(output.stdout).expect("text");
+    assert!(said.contains("1 phantom") && said.contains(&order), "nobody attempted it: {said}");
+    assert_eq!(output.status.code(), Some(1));
 }

@@ -179,7 +179,9 @@ pub enum Refusal {
     #[error("the order has changed since it was read; read it again and repeat the change")]
     VersionConflict,
     /// More pieces of a product than an order takes, or a total that no amount holds.
-    #[error("a quantity is a whole number from 1 to 9999, also after adding up what is on the order; ask for fewer")]
+    #[error(
+        "a quantity is a whole number from 1 to 9999, also with what is on the order already; send one within that"
+    )]
     InvalidQuantity,
     /// The product's currency is not that of the order's other lines.
     #[error("the product is priced in another currency than the order; create a new order for it")]
