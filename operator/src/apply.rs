@@ -7,7 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use k8s_openapi::{NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use k8s_openapi::{
+    NamespaceResourceScope, api::core::v1::PersistentVolumeClaim, apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{Patch, PatchParams},
@@ -72,6 +74,14 @@ pub enum ApplyError {
     },
 }
 
+impl ApplyError {
+    /// Whether the API server understood what was asked for and will not have it.
+    fn is_refused_change(&self) -> bool {
+        let Self::Apply { source, .. } = self else { return false };
+        matches!(&**source, kube::Error::Api(status) if matches!(status.code, 403 | 422))
+    }
+}
+
 /// Applies objects, and remembers what it applied so as not to send what is as it should be.
 pub struct Applier {
     client: Client,
@@ -100,20 +110,36 @@ impl Applier {
     /// # Errors
     /// The first failure.
     pub async fn apply(&self, shop: &ValidatedShop, children: &[Child]) -> Result<(), ApplyError> {
+        let mut refused = None;
         for child in children {
-            match child {
-                Child::ServiceAccount(object) => self.apply_one(shop, child.kind(), object).await?,
-                Child::ConfigMap(object) => self.apply_one(shop, child.kind(), object).await?,
-                Child::PersistentVolumeClaim(object) => self.apply_one(shop, child.kind(), object).await?,
-                Child::NetworkPolicy(object) => self.apply_one(shop, child.kind(), object).await?,
-                Child::Service(object) => self.apply_one(shop, child.kind(), object).await?,
-                Child::Deployment(object) => self.apply_one(shop, child.kind(), object).await?,
-                Child::HorizontalPodAutoscaler(object) => self.apply_one(shop, child.kind(), object).await?,
-                Child::PodDisruptionBudget(object) => self.apply_one(shop, child.kind(), object).await?,
-                Child::Ingress(object) => self.apply_one(shop, child.kind(), object).await?,
+            let applied = match child {
+                Child::ServiceAccount(object) => self.apply_one(shop, child.kind(), object).await,
+                Child::ConfigMap(object) => self.apply_one(shop, child.kind(), object).await,
+                Child::PersistentVolumeClaim(object) => self.apply_one(shop, child.kind(), object).await,
+                Child::NetworkPolicy(object) => self.apply_one(shop, child.kind(), object).await,
+                Child::Service(object) => self.apply_one(shop, child.kind(), object).await,
+                Child::Deployment(object) => self.apply_one(shop, child.kind(), object).await,
+                Child::HorizontalPodAutoscaler(object) => self.apply_one(shop, child.kind(), object).await,
+                Child::PodDisruptionBudget(object) => self.apply_one(shop, child.kind(), object).await,
+                Child::Ingress(object) => self.apply_one(shop, child.kind(), object).await,
+            };
+            match (applied, child) {
+                // A volume that may not grow holds the data as before, so nothing else has to wait for that.
+                (Err(error), Child::PersistentVolumeClaim(claim))
+                    if error.is_refused_change() && self.knows(shop, claim) =>
+                {
+                    refused = Some(error);
+                }
+                (applied, _) => applied?,
             }
         }
-        Ok(())
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// Whether the claim is there.
+    fn knows(&self, shop: &ValidatedShop, claim: &PersistentVolumeClaim) -> bool {
+        let kind = ChildKind::PersistentVolumeClaim;
+        self.index.get(&Key { kind, namespace: shop.namespace.clone(), name: claim.name_any() }).is_some()
     }
 
     /// Forgets what was applied in a namespace for a Shop that is gone.

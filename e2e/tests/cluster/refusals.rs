@@ -62,8 +62,8 @@ async fn what_cannot_change_is_refused_with_the_reason() {
         spec["orders"] = json!({"shards": 8});
         assert!(refused(&spec).await.contains("shards cannot change"));
         spec["orders"] = json!({"shards": 4});
-        spec["storage"]["embedded"]["volumeClaim"]["size"] = json!("512Mi");
-        assert!(refused(&spec).await.contains("cannot shrink"));
+        spec["storage"]["embedded"]["volumeClaim"]["storageClassName"] = json!("other");
+        assert!(refused(&spec).await.contains("storageClassName cannot change"));
     })
     .await;
 }

@@ -54,6 +54,29 @@ async fn an_emptied_store_is_named_and_never_served_as_an_empty_shop() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: make test"]
+async fn a_size_that_the_cluster_refuses_holds_up_nothing_else_and_can_be_taken_back() {
+    in_namespace(Share::Together, "sizes", async |namespace| {
+        let mut spec = embedded();
+        let shop = Shop::ready(&namespace, "corner", &spec).await;
+        let before = shop.pod_uids().await;
+        // Volumes of the local cluster cannot grow.
+        spec["storage"]["embedded"]["volumeClaim"]["size"] = json!("2Gi");
+        spec["web"]["resources"]["requests"]["memory"] = json!("72Mi");
+        spec["worker"]["resources"]["requests"]["memory"] = json!("72Mi");
+        shop.apply(&spec).await.expect("accepted");
+        let message = shop.wait_reason("Degraded", "ApplyFailed", Duration::from_secs(30)).await;
+        assert!(message.contains("corner-data") && message.contains("resize"), "{message}");
+        shop.all_replaced(&before).await;
+        shop.api().await.create(&new_key()).await;
+        spec["storage"]["embedded"]["volumeClaim"]["size"] = json!("1Gi");
+        shop.apply(&spec).await.expect("the size that the volume has");
+        shop.wait_ready(Duration::from_mins(1)).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: make test"]
 async fn a_full_disk_refuses_commands_loses_nothing_and_passes_by_itself() {
     in_namespace(Share::Together, "full", async |namespace| {
         let mut spec = embedded();

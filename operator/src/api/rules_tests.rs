@@ -48,7 +48,6 @@ const RANGE: &str = "minReplicas is larger than maxReplicas; write a minReplicas
 const SIZE: &str = "size is not a quantity; write a number with a unit, such as 10Gi";
 const SMALL: &str = "size is below 64Mi; write a size that holds a shop, such as 10Gi";
 const LARGE: &str = "size is above 64Ti; write at most 64Ti";
-const SHRINK: &str = "size is smaller than it was and a volume cannot shrink; write the earlier size or a larger one";
 const STORAGE_CLASS: &str = "storageClassName is not the name of a storage class; write one that `kubectl get storageclass` shows, or leave it out for the default one";
 const OTHER_CLASS: &str = "storageClassName cannot change, as the volume stays where it is; write the earlier value";
 const SHARDS: &str =
@@ -301,12 +300,10 @@ fn what_the_rules_refuse_at_creation_they_refuse_in_these_words() {
 #[test]
 fn what_the_rules_refuse_as_a_change_they_refuse_in_these_words() {
     const CLAIM: &str = "/spec/storage/embedded/volumeClaim";
-    let (size, class) = (format!("{CLAIM}/size"), format!("{CLAIM}/storageClassName"));
+    let class = format!("{CLAIM}/storageClassName");
     let cases = [
         ((least(), "/spec/orders/shards", json!(5)), "spec.orders.shards", SHARDS),
         ((most(), "/spec/orders/shards", json!(6)), "spec.orders.shards", SHARDS),
-        ((least(), &size, json!("9Gi")), "spec.storage.embedded.volumeClaim.size", SHRINK),
-        ((least(), &size, json!("10G")), "spec.storage.embedded.volumeClaim.size", SHRINK),
         ((least(), &class, json!("fast")), "spec.storage.embedded.volumeClaim", OTHER_CLASS),
         ((most(), &class, json!("slow")), "spec.storage.embedded.volumeClaim", OTHER_CLASS),
         ((most(), &class, Value::Null), "spec.storage.embedded.volumeClaim", OTHER_CLASS),

@@ -236,14 +236,14 @@ pub struct EmbeddedSpec {
     validation = Rule::new("has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)").message("storageClassName cannot change, as the volume stays where it is; write the earlier value")
 )]
 pub struct VolumeClaimSpec {
-    /// Size of the volume, such as 10Gi. It can grow when the storage class allows that, and never shrinks.
+    /// Size of the volume, such as 10Gi. It can grow when the storage class allows that, and never shrinks; a size that the
+    /// cluster refuses leaves the volume as it is and is named in the condition Degraded.
     #[serde(default = "default_volume_size")]
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(
         validation = Rule::new("isQuantity(self)").message("size is not a quantity; write a number with a unit, such as 10Gi"),
         validation = Rule::new("!isQuantity(self) || quantity(self).compareTo(quantity('64Mi')) >= 0").message("size is below 64Mi; write a size that holds a shop, such as 10Gi"),
-        validation = Rule::new("!isQuantity(self) || quantity(self).compareTo(quantity('64Ti')) <= 0").message("size is above 64Ti; write at most 64Ti"),
-        validation = Rule::new("!isQuantity(self) || !isQuantity(oldSelf) || quantity(self).compareTo(quantity(oldSelf)) >= 0").message("size is smaller than it was and a volume cannot shrink; write the earlier size or a larger one")
+        validation = Rule::new("!isQuantity(self) || quantity(self).compareTo(quantity('64Ti')) <= 0").message("size is above 64Ti; write at most 64Ti")
     )]
     pub size: String,
     /// The storage class of the volume; without it, the cluster's default one.

@@ -41,8 +41,11 @@ const REPLY: Duration = Duration::from_millis(50);
 /// Longest that connecting to an owner may take; one in the same cluster is there at once or not at all.
 const CONNECT: Duration = Duration::from_millis(300);
 
-/// How long to wait before the owner is looked up and asked again.
+/// How long to wait before the owner is looked up and asked again, at first; each further time it is twice as long.
 const ASK_AGAIN: Duration = Duration::from_millis(25);
+
+/// Longest such wait: whoever opens the shard uses the store that the owner is looked up in.
+const ASK_AGAIN_AT_LAST: Duration = Duration::from_millis(100);
 
 /// Commands and reads of this pod under way at once; more are shed.
 const MOST_AT_ONCE: usize = 2048;
@@ -175,6 +178,7 @@ impl OrderClient {
         let _permit = self.admission.try_acquire().map_err(|_| OrderError::Overloaded { retry_after: COME_BACK })?;
         let shard = shard_of(order, self.records.shards);
         let mut unknown = false;
+        let mut pause = ASK_AGAIN;
         loop {
             let (owner, looks) = self.owner(shard, deadline).await;
             if let Some(address) = owner {
@@ -184,14 +188,16 @@ impl OrderClient {
                     Tried::Unknown => unknown = true,
                 }
             }
-            if Instant::now() + ASK_AGAIN >= deadline {
+            let left = deadline.saturating_duration_since(Instant::now()).saturating_sub(ASK_AGAIN);
+            if left.is_zero() {
                 return Err(match ask {
                     Ask::Read => OrderError::Unreadable,
                     Ask::Command(request) if unknown => OrderError::OutcomeUnknown { key: request.key.clone() },
                     Ask::Command(_) => OrderError::NotDone,
                 });
             }
-            tokio::time::sleep(ASK_AGAIN).await;
+            tokio::time::sleep(pause.min(left)).await;
+            pause = (pause * 2).min(ASK_AGAIN_AT_LAST);
             self.look(looks, deadline).await;
         }
     }
