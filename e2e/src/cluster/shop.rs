@@ -87,14 +87,11 @@ impl Shop {
         .await
     }
 
-    /// Waits until a condition is not true for this reason, and gives its message.
+    /// Waits until a condition has this reason, and gives its message.
     pub async fn wait_reason(&self, kind: &str, reason: &str, limit: Duration) -> String {
         let what = format!("{kind} says {reason}");
-        let shop = self
-            .wait(&what, limit, |shop| {
-                condition(shop, kind).is_some_and(|found| found["reason"] == reason && found["status"] != "True")
-            })
-            .await;
+        let has = |shop: &DynamicObject| condition(shop, kind).is_some_and(|found| found["reason"] == reason);
+        let shop = self.wait(&what, limit, has).await;
         condition(&shop, kind).and_then(|found| found["message"].as_str()).unwrap_or_default().to_owned()
     }
 
