@@ -29,7 +29,7 @@ reach_shop() {
 
 # call METHOD PATH KEY [BODY]: the answer's body, or the problem that the shop names.
 call() {
-    curl --silent --fail-with-body --max-time 10 --retry 5 --retry-connrefused --request "$1" \
+    curl --silent --show-error --fail-with-body --max-time 10 --retry 5 --retry-connrefused --request "$1" \
         --header "Idempotency-Key: $3" --header 'Content-Type: application/json' ${4:+--data "$4"} "$URL/api/v1$2"
 }
 
@@ -60,6 +60,8 @@ kubectl wait --namespace "$DEMO_NAMESPACE" --for=condition=Ready "shop/$SHOP" --
     fail "Shop $SHOP is not Ready: $(kubectl get shop "$SHOP" --namespace "$DEMO_NAMESPACE" --output \
         'jsonpath={.status.conditions[?(@.type=="Ready")].message}')"
 reach_shop
+# Ready is known before every way to the pods leads there.
+wait_until 30 "the shop answers at $URL" curl --fail --silent --max-time 5 "$URL/api/v1/products?limit=1"
 buy
 
 cat <<NEXT

@@ -17,6 +17,9 @@ use crate::{
 /// The longest message a condition carries, in characters; what pods and clusters say is cut there.
 const MAX_MESSAGE: usize = 1024;
 
+/// What is said of a Shop that is left alone.
+const PAUSED: &str = "spec.paused is true; nothing is changed or repaired until it is false";
+
 /// How it went to bring the cluster to what the Shop asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -54,7 +57,7 @@ pub fn status(
 
     let findings = findings::findings(shop, previous, seen, outcome);
     let available = set_available(&mut conditions, seen);
-    let serves = Component::ALL.iter().all(|&component| tier_serves(shop, seen, component));
+    let serves = Component::ALL.iter().all(|&component| tier_serves(seen, component));
     let was_ready = previous.conditions.iter().any(|condition| {
         condition.kind == ConditionType::Ready.as_str()
             && condition.status == ConditionStatus::True
@@ -68,13 +71,16 @@ pub fn status(
         }),
         Outcome::Failed(..) => was_ready,
     };
-    let progress = progress(shop, seen);
+    let progress = progress(seen);
     match (&progress, findings.first()) {
         _ if serves && applied && available => {
             conditions.set(ConditionType::Ready, true, Reason::Serving, "the shop serves");
         }
         (_, Some(finding)) => {
             conditions.set(ConditionType::Ready, false, finding.reason, &finding.message);
+        }
+        (_, None) if paused => {
+            conditions.set(ConditionType::Ready, false, Reason::Paused, PAUSED);
         }
         (Some((_, message)), None) => {
             conditions.set(ConditionType::Ready, false, Reason::RollingOut, message);
@@ -98,8 +104,7 @@ pub fn status(
         None => conditions.set(ConditionType::Degraded, false, Reason::AsExpected, "nothing is wrong"),
     }
     if paused {
-        let message = "spec.paused is true; nothing is changed or repaired until it is false";
-        conditions.set(ConditionType::ReconciliationPaused, true, Reason::Paused, message);
+        conditions.set(ConditionType::ReconciliationPaused, true, Reason::Paused, PAUSED);
     } else {
         let message = "spec.paused is false";
         conditions.set(ConditionType::ReconciliationPaused, false, Reason::Reconciling, message);
@@ -158,15 +163,9 @@ fn set_available(conditions: &mut Conditions<'_>, seen: &Observation) -> bool {
     available
 }
 
-/// Whether a tier serves what was last applied, in at least the number that there must be now.
-fn tier_serves(shop: &ValidatedShop, seen: &Observation, component: Component) -> bool {
-    let minimum = i32::from(match component {
-        Component::Web => shop.web.replicas.minimum,
-        Component::Worker => shop.worker.replicas.minimum,
-    });
-    seen.deployment(component).is_some_and(|deployment| {
-        rolled_out(deployment) && deployment.available >= minimum.min(deployment.desired).max(1)
-    })
+/// Whether a tier serves what was last applied, and nothing older. How many pods do so is scaling.
+fn tier_serves(seen: &Observation, component: Component) -> bool {
+    seen.deployment(component).is_some_and(|deployment| rolled_out(deployment) && deployment.available > 0)
 }
 
 fn rolled_out(deployment: &DeploymentState) -> bool {
@@ -174,7 +173,7 @@ fn rolled_out(deployment: &DeploymentState) -> bool {
 }
 
 /// What is under way.
-fn progress(shop: &ValidatedShop, seen: &Observation) -> Option<(Reason, String)> {
+fn progress(seen: &Observation) -> Option<(Reason, String)> {
     let tiers = Component::ALL.map(|component| (component, seen.deployment(component)));
     for (component, deployment) in tiers {
         if let Some(stuck) = deployment.and_then(|deployment| deployment.stuck.as_ref()) {
@@ -185,7 +184,7 @@ fn progress(shop: &ValidatedShop, seen: &Observation) -> Option<(Reason, String)
         let Some(deployment) = deployment else {
             return Some((Reason::RollingOut, format!("the {} pods are being created", component.as_str())));
         };
-        if !rolled_out(deployment) || !tier_serves(shop, seen, component) {
+        if !rolled_out(deployment) || !tier_serves(seen, component) {
             let DeploymentState { updated, available, desired, .. } = deployment;
             let message = format!(
                 "{} of {desired} {} pods are of this generation, {available} serve",

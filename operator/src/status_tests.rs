@@ -59,7 +59,7 @@ fn conditions_follow_what_is_seen() {
     use ConditionType::{Available, Degraded, Progressing, Ready};
 
     type Case = (&'static str, fn(&mut Observation), [&'static str; 4]);
-    let cases: [Case; 15] = [
+    let cases: [Case; 16] = [
         ("all serves", |_| (), ["True Serving", "True Serving", "False Settled", "False AsExpected"]),
         (
             "nothing is there yet",
@@ -86,6 +86,14 @@ fn conditions_follow_what_is_seen() {
             |seen| {
                 let web = seen.web.as_mut().expect("web");
                 (web.desired, web.replicas, web.updated) = (5, 5, 5);
+            },
+            ["True Serving", "True Serving", "True Scaling", "False AsExpected"],
+        ),
+        (
+            "the autoscaler has yet to make the second of two web pods",
+            |seen| {
+                let web = seen.web.as_mut().expect("web");
+                (web.desired, web.replicas, web.updated, web.available) = (2, 2, 2, 1);
             },
             ["True Serving", "True Serving", "True Scaling", "False AsExpected"],
         ),
@@ -227,7 +235,7 @@ fn a_paused_shop_says_so_and_nothing_of_a_generation_that_was_not_acted_upon() {
     assert_eq!(brief(&paused, ConditionType::Ready), "True Serving");
     assert_eq!(paused.observed_generation, Some(3));
     let broken = status(&shop, &paused, &none_serving(), &Outcome::Paused, at(300));
-    assert_eq!(brief(&broken, ConditionType::Ready), "False RollingOut");
+    assert_eq!(brief(&broken, ConditionType::Ready), "False Paused");
 }
 
 #[test]

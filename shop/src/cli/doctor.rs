@@ -24,7 +24,11 @@ pub(super) async fn doctor(location: Location) -> Ending {
         None => line("shop", "none yet; the first worker of a new Shop makes it that shop's")?,
         Some(Survey { owner, shards, owned, workers }) => {
             line("shop", format_args!("of the Shop with UID {owner}"))?;
-            line("orders", format_args!("{owned} of {shards} shards have an owner; heartbeats of {workers} workers"))?;
+            line("orders", format_args!("{owned} of {shards} shards have an owner"))?;
+            match workers {
+                0 => line("workers", "none runs, so no order can be changed")?,
+                some => line("workers", format_args!("{some} left a heartbeat"))?,
+            }
         }
     }
     match Published::current(&*store.blobs).await.map_err(|error| Failure::new(UNFIT, error))? {

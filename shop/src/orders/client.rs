@@ -22,7 +22,7 @@ use crate::domain::{IdempotencyKey, OrderId, Request, shard_of};
 
 use super::{
     answer::{Answer, OrderError},
-    lease::Leases,
+    lease::{Lease, Leases},
     protocol::{COMMANDS_PATH, CommandMessage, FORMAT, MAX_ANSWER_BYTES, READS_PATH, ReadMessage, Reply},
     records::ShopRecords,
     registry::Registry,
@@ -104,6 +104,8 @@ enum Tried {
     Done(Result<Answer, OrderError>),
     /// Nothing was done; ask again, perhaps somebody else.
     Again,
+    /// Nothing was done; ask whom this newer lease names.
+    Elsewhere(Lease),
     /// It may have been done; ask again with the same key.
     Unknown,
 }
@@ -185,6 +187,12 @@ impl OrderClient {
                 match self.try_once(&address, order, &ask, deadline).await {
                     Tried::Done(result) => return result.map_err(|error| ask.unless_unknown(unknown, error)),
                     Tried::Again => {}
+                    Tried::Elsewhere(lease) => {
+                        // Epochs only grow, so this ends.
+                        if self.learn(shard, lease) {
+                            continue;
+                        }
+                    }
                     Tried::Unknown => unknown = true,
                 }
             }
@@ -223,13 +231,25 @@ impl OrderClient {
             }
             match self.registry.leases().await {
                 Ok((leases, _)) => {
-                    *self.owners.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(leases);
+                    // What a worker said meanwhile may be newer.
+                    Arc::make_mut(&mut self.owners.write().unwrap_or_else(PoisonError::into_inner)).learn(leases);
                     self.looks.fetch_add(1, Ordering::SeqCst);
                 }
                 Err(error) => tracing::debug!(%error, "the owners of shards were not looked up"),
             }
         };
         let _ = tokio::time::timeout_at(deadline, looking).await;
+    }
+
+    /// Takes in what a worker said of a shard; whether that names an owner and is newer than what is known.
+    fn learn(&self, shard: u16, lease: Lease) -> bool {
+        let mut owners = self.owners.write().unwrap_or_else(PoisonError::into_inner);
+        let is_news = owners.shards.get(&shard).is_none_or(|known| known.epoch < lease.epoch);
+        let has_owner = lease.holder.is_some();
+        if is_news {
+            Arc::make_mut(&mut owners).learn_one(shard, lease);
+        }
+        is_news && has_owner
     }
 
     async fn try_once(&self, address: &str, order: OrderId, ask: &Ask<'_>, deadline: Instant) -> Tried {
@@ -275,7 +295,8 @@ fn understood(reply: Reply) -> Tried {
     match reply {
         Reply::Answer { answer } => Tried::Done(Ok(*answer)),
         Reply::Refused { refusal } => Tried::Done(Err(OrderError::Refused(refusal))),
-        Reply::NotOwner | Reply::Format { .. } => Tried::Again,
+        Reply::NotOwner { lease: Some(lease) } => Tried::Elsewhere(lease),
+        Reply::NotOwner { lease: None } | Reply::Format { .. } => Tried::Again,
         Reply::Unknown => Tried::Unknown,
         Reply::Full => Tried::Done(Err(OrderError::DiskFull)),
         Reply::Overloaded => Tried::Done(Err(OrderError::Overloaded { retry_after: COME_BACK })),

@@ -53,7 +53,7 @@ const MOST_COUNTED: usize = 1000;
 pub(super) async fn publish(worker: &Worker, ending: &CancellationToken) {
     loop {
         let mut pause = GATHER;
-        for shard in worker.shards() {
+        for shard in worker.service.shards() {
             let orders = shard.take_due_hints(HintPack::MOST);
             if orders.is_empty() {
                 continue;

@@ -1,6 +1,9 @@
 //! Who may write which shard: the leases of a store, and what this worker does next about them. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -35,6 +38,9 @@ pub(super) struct Lease {
     pub(super) new: bool,
     /// Who has it; nobody when it was given back.
     pub(super) holder: Option<Holder>,
+    /// The database's own epoch when it was last closed in order, while nobody can have opened it since: whoever has the
+    /// lease next opens that without looking for it first.
+    pub(super) closed_in: Option<u64>,
     /// The latest that the shard's database may have shown, milliseconds since 1970.
     pub(super) clock_floor: i64,
 }
@@ -49,9 +55,23 @@ pub(super) struct Holder {
 }
 
 impl Leases {
+    /// Takes in what another look found; of each shard the lease with the higher epoch counts.
+    pub(super) fn learn(&mut self, found: Self) {
+        for (shard, lease) in found.shards {
+            self.learn_one(shard, lease);
+        }
+    }
+
+    /// Takes in one lease, unless a newer one is known.
+    pub(super) fn learn_one(&mut self, shard: u16, lease: Lease) {
+        if self.shards.get(&shard).is_none_or(|known| known.epoch <= lease.epoch) {
+            self.shards.insert(shard, lease);
+        }
+    }
+
     /// The leases of a new store.
     pub(super) fn new(shards: u16) -> Self {
-        let lease = Lease { epoch: 0, generation: 1, new: true, holder: None, clock_floor: 0 };
+        let lease = Lease { epoch: 0, generation: 1, new: true, holder: None, closed_in: None, clock_floor: 0 };
         Self { shards: (0..shards).map(|shard| (shard, lease.clone())).collect() }
     }
 
@@ -63,13 +83,29 @@ impl Leases {
 }
 
 impl Lease {
-    fn is_held_by(&self, worker: &BootId) -> bool {
+    /// Whether `worker` has it.
+    pub(super) fn is_held_by(&self, worker: &BootId) -> bool {
         self.holder.as_ref().is_some_and(|holder| holder.boot_id == *worker)
     }
 
-    /// The same lease, given to `holder` in the next epoch.
-    pub(super) fn given_to(&self, holder: Option<Holder>, clock_floor: i64) -> Self {
-        Self { epoch: self.epoch + 1, holder, clock_floor: self.clock_floor.max(clock_floor), ..self.clone() }
+    /// The same lease, given by its holder to another one, or back, in the next epoch. `closed_in` is the database's own
+    /// epoch when it was closed in order, and none when it was not.
+    pub(super) fn given_to(&self, holder: Option<Holder>, closed_in: Option<u64>, clock_floor: i64) -> Self {
+        let clock_floor = self.clock_floor.max(clock_floor);
+        Self { epoch: self.epoch + 1, new: false, holder, closed_in, clock_floor, ..self.clone() }
+    }
+
+    /// The same lease, given back by a holder that never opened the database.
+    pub(super) fn given_back(&self) -> Self {
+        Self { epoch: self.epoch + 1, holder: None, closed_in: None, ..self.clone() }
+    }
+
+    /// The same lease, taken by `holder` in the next epoch.
+    pub(super) fn taken_by(&self, holder: Holder, clock_floor: i64) -> Self {
+        // Whoever had it may have opened the database.
+        let closed_in = if self.holder.is_none() { self.closed_in } else { None };
+        let clock_floor = self.clock_floor.max(clock_floor);
+        Self { epoch: self.epoch + 1, holder: Some(holder), closed_in, clock_floor, ..self.clone() }
     }
 }
 
@@ -108,17 +144,18 @@ pub(super) enum Action {
     },
 }
 
-/// The leases that others gave to this worker: they name it, in an epoch that it never opened in. The giver wrote the name by
-/// compare-and-swap when it had closed the database, so there is nothing to take.
-pub(super) fn given(me: &BootId, leases: &Leases, opened_in: &BTreeMap<u16, u64>) -> Vec<(u16, Lease)> {
-    let mine = leases.shards.iter().filter(|(_, lease)| lease.is_held_by(me));
-    mine.filter(|(shard, lease)| opened_in.get(shard).is_none_or(|epoch| *epoch < lease.epoch))
-        .map(|(shard, lease)| (*shard, lease.clone()))
-        .collect()
+/// Whether another worker gave this lease to this one in this term: it names it, in an epoch that is not `used`. The giver
+/// wrote the name by compare-and-swap when it had closed the database, so there is nothing to take. What this worker still
+/// holds in an earlier epoch has to be dropped first, which [`plan`] says.
+pub(super) fn is_given(me: &Me<'_>, shard: u16, lease: &Lease, used: &BTreeMap<u16, u64>) -> bool {
+    !me.leaving
+        && lease.is_held_by(me.boot_id)
+        && !me.held.contains_key(&shard)
+        && used.get(&shard).is_none_or(|epoch| *epoch < lease.epoch)
 }
 
-/// What this worker does next, given all leases and what it knows of all workers.
-pub(super) fn plan(me: &Me<'_>, leases: &Leases, members: &Members) -> Vec<Action> {
+/// What this worker does next at `now`, given all leases and what it knows of all workers.
+pub(super) fn plan(me: &Me<'_>, leases: &Leases, members: &Members, now: Duration) -> Vec<Action> {
     let mut takers: BTreeMap<&BootId, &str> =
         members.takers().filter(|(worker, _)| me.predecessor != Some(*worker)).collect();
     if me.leaving {
@@ -162,7 +199,11 @@ pub(super) fn plan(me: &Me<'_>, leases: &Leases, members: &Members) -> Vec<Actio
             }
         }
     }
-    actions.extend(give_away(me, leases, &takers, loads));
+    // While workers come and go, as in a roll, whoever leaves gives its shards to those who come: evening the load as well
+    // would move a shard twice.
+    if me.leaving || members.are_settled(now) {
+        actions.extend(give_away(me, leases, &takers, loads));
+    }
     actions
 }
 
@@ -221,7 +262,9 @@ fn give_away<'a>(
     let Some((least, load)) = loads.iter().min_by_key(|(_, load)| **load).map(|(worker, load)| (*worker, *load)) else {
         return Vec::new();
     };
-    if mine.len() <= load + 1 || least == me.boot_id {
+    // One gives at a time, or several would each give one shard to whoever has the fewest.
+    let giver = loads.iter().max_by_key(|(worker, load)| (**load, **worker)).map(|(worker, _)| *worker);
+    if mine.len() <= load + 1 || giver != Some(me.boot_id) {
         return Vec::new();
     }
     // One at a time: the next look sees how it went.

@@ -10,6 +10,10 @@ use storage_adapters::Version;
 
 use super::blobs::Record;
 
+/// How long no worker must have come or gone before the load is evened: longer than from a new pod's first heartbeat to the
+/// end of the pod that it replaces.
+const SETTLING: Duration = Duration::from_secs(5);
+
 /// Random name of one process life.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -132,6 +136,8 @@ pub(super) struct Members {
     seen: BTreeMap<BootId, Sighting>,
     /// Holders of leases without any heartbeat, since when, and whether that was long enough.
     missing: BTreeMap<BootId, (Duration, bool)>,
+    /// Since when the workers that may be given shards are the same.
+    same_since: Duration,
 }
 
 impl Members {
@@ -154,6 +160,7 @@ impl Members {
         found: BTreeMap<BootId, (Version, Option<Heartbeat>)>,
         holders: &[BootId],
     ) {
+        let before: Vec<BootId> = self.takers().map(|(worker, _)| worker.clone()).collect();
         self.seen.retain(|worker, _| found.contains_key(worker));
         for (worker, (version, heartbeat)) in found {
             match (self.seen.get_mut(&worker), heartbeat) {
@@ -174,6 +181,14 @@ impl Members {
             let (since, dead) = self.missing.entry(holder.clone()).or_insert((ended, false));
             *dead = begun >= *since + Pace::IDLE.ttl;
         }
+        if !self.takers().map(|(worker, _)| worker).eq(&before) {
+            self.same_since = ended;
+        }
+    }
+
+    /// Whether no worker has come or gone for a while.
+    pub(super) fn are_settled(&self, now: Duration) -> bool {
+        now >= self.same_since + SETTLING
     }
 
     /// Whether a worker has been seen to be dead.

@@ -12,6 +12,7 @@ mod membership;
 mod metrics;
 mod object_store_bridge;
 mod opening;
+mod outbox;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
 mod predecessor;
@@ -21,6 +22,7 @@ mod records;
 mod registry;
 mod rows;
 mod server;
+mod service;
 mod shard;
 mod stewardship;
 mod stored;

@@ -50,19 +50,32 @@ const UPLOAD: Duration = Duration::from_mins(2);
 /// How long a write that found no room counts.
 const FULL_LASTS_MILLIS: u64 = 3_000;
 
+/// End of the key that every database begins with.
+const FIRST_MANIFEST: &str = "/manifest/00000000000000000001.manifest";
+
 /// Lets a database's owner cut it off from the store at once, and tells it when the store has no room.
 #[derive(Debug)]
 pub(super) struct Gate {
     clock: Arc<dyn Clock>,
     shut: AtomicBool,
+    /// Whether the database may be created.
+    creates: bool,
+    /// Whether it was to be created and might not be, since it should have been there.
+    missed: AtomicBool,
     /// When a write last found no room, as milliseconds since boot; 0 when the newest write found some.
     full_at: AtomicU64,
 }
 
 impl Gate {
-    /// An open gate.
-    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, shut: AtomicBool::new(false), full_at: AtomicU64::new(0) }
+    /// An open gate, to a database that may be created or one that must be there.
+    pub(super) fn new(clock: Arc<dyn Clock>, creates: bool) -> Self {
+        let no = || AtomicBool::new(false);
+        Self { clock, shut: no(), creates, missed: no(), full_at: AtomicU64::new(0) }
+    }
+
+    /// Whether the database should have been there and was not.
+    pub(super) fn has_missed(&self) -> bool {
+        self.missed.load(Ordering::SeqCst)
     }
 
     /// From now on every call fails for good, so that the database ends without writing anything more.
@@ -237,6 +250,11 @@ fn joined(payload: PutPayload) -> Bytes {
 impl ObjectStore for ObjectStoreBridge {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
         self.pass()?;
+        if !self.gate.creates && location.as_ref().ends_with(FIRST_MANIFEST) {
+            self.gate.missed.store(true, Ordering::SeqCst);
+            let reason = "a database that was written before is not created anew".into();
+            return Err(object_store::Error::Generic { store: STORE, source: Box::new(NonRetryable(reason)) });
+        }
         let (mode, conflict) = match options.mode {
             PutMode::Overwrite => (port::PutMode::Overwrite, Conflict::Precondition),
             PutMode::Create => (port::PutMode::IfAbsent, Conflict::AlreadyExists),

@@ -16,7 +16,7 @@ async fn bench() -> Bench {
     let folder = tempfile::tempdir().expect("a folder");
     let embedded = EmbeddedConfig { path: folder.path().join("store") };
     let store = Store::open(&embedded.into()).await.expect("a store");
-    let gate = Arc::new(Gate::new(Arc::new(MachineClock)));
+    let gate = Arc::new(Gate::new(Arc::new(MachineClock), true));
     Bench { _folder: folder, store: ObjectStoreBridge::new(store.blobs, Arc::clone(&gate)), gate }
 }
 
@@ -141,4 +141,20 @@ async fn nothing_passes_a_shut_gate() {
     assert!(bench.store.delete(&path("a")).await.is_err());
     assert!(bench.store.list(None).next().await.is_some_and(|found| found.is_err()));
     assert!(upload.complete().await.is_err());
+}
+
+#[tokio::test]
+async fn a_database_that_must_be_there_is_not_created_anew() {
+    let Bench { _folder, store, gate } = bench().await;
+    let first = Path::from("orders/0/1/manifest/00000000000000000001.manifest");
+    store.put_opts(&first, PutPayload::from_static(b"new"), PutMode::Create.into()).await.expect("it may be created");
+    assert!(!gate.has_missed());
+    let must_be_there = Arc::new(Gate::new(Arc::new(MachineClock), false));
+    let store = ObjectStoreBridge::new(store.blobs, Arc::clone(&must_be_there));
+    let first = Path::from("orders/1/1/manifest/00000000000000000001.manifest");
+    let second = Path::from("orders/1/1/manifest/00000000000000000002.manifest");
+    store.put_opts(&first, PutPayload::from_static(b"new"), PutMode::Create.into()).await.expect_err("it was there");
+    assert!(must_be_there.has_missed());
+    assert!(matches!(store.head(&first).await, Err(object_store::Error::NotFound { .. })));
+    store.put_opts(&second, PutPayload::from_static(b"more"), PutMode::Create.into()).await.expect("what comes later");
 }

@@ -1,7 +1,8 @@
 //! Opens a shard's database in the epoch of a lease, and keeps it small. Does I/O.
 //!
-//! SlateDB lets the last opener win, and creates what it does not find. So: look first, make sure that the lease is still
-//! ours, open only what was seen (by its writer epoch), and create only where the lease says that there is nothing yet.
+//! SlateDB lets the last opener win, and creates what it does not find. So: open only what was seen, by its writer epoch
+//! (by the last owner when it closed it, else now, while the lease is still ours), and create only where the lease says that
+//! there is nothing yet.
 
 use std::{sync::Arc, time::Duration};
 
@@ -149,20 +150,16 @@ impl Opening {
     where
         F: Future<Output = bool>,
     {
-        let gate = Arc::new(Gate::new(Arc::clone(&self.clock)));
+        let gate = Arc::new(Gate::new(Arc::clone(&self.clock), self.lease.new));
         let store: Arc<dyn ObjectStore> = Arc::new(ObjectStoreBridge::new(Arc::clone(&self.blobs), Arc::clone(&gate)));
         // Before the first await: opening that takes too long is dropped, and must not go on behind our back.
         let keeper = GateKeeper(Arc::clone(&gate));
         let path = path(self.shard, self.lease.generation);
-        let admin = AdminBuilder::new(path.as_str(), Arc::clone(&store)).build();
-        let manifest = admin.read_manifest(None).await?;
-        if !still_mine().await {
-            return Err(OpenShardError::Lost);
-        }
-        let (writer_epoch, tick) = match &manifest {
-            Some(manifest) => (manifest.writer_epoch(), manifest.last_l0_clock_tick()),
-            None if self.lease.new => (0, 0),
-            None => return Err(OpenShardError::Missing { shard: self.shard }),
+        let (writer_epoch, tick) = if let Some(epoch) = self.lease.closed_in {
+            // Its last owner said so, and the clock, when it had closed it.
+            (epoch, self.lease.clock_floor)
+        } else {
+            self.look_first(&path, &store, still_mine).await?
         };
         let clock = ShardClock::new(Arc::clone(&self.clock), self.lease.clock_floor.max(tick));
         let opened = Db::builder(path.as_str(), store)
@@ -175,7 +172,29 @@ impl Opening {
         match opened {
             Ok(db) => Ok(Opened { db, gate, keeper, clock }),
             Err(error) if error.kind() == ErrorKind::Closed(CloseReason::Fenced) => Err(OpenShardError::Lost),
+            Err(_) if gate.has_missed() => Err(OpenShardError::Missing { shard: self.shard }),
             Err(error) => Err(OpenShardError::Store(error)),
+        }
+    }
+
+    /// The database's writer epoch and newest clock tick as they are now, while the lease is this worker's.
+    async fn look_first<F>(
+        &self,
+        path: &str,
+        store: &Arc<dyn ObjectStore>,
+        still_mine: impl FnOnce() -> F,
+    ) -> Result<(u64, i64), OpenShardError>
+    where
+        F: Future<Output = bool>,
+    {
+        let manifest = AdminBuilder::new(path, Arc::clone(store)).build().read_manifest(None).await?;
+        if !still_mine().await {
+            return Err(OpenShardError::Lost);
+        }
+        match manifest {
+            Some(manifest) => Ok((manifest.writer_epoch(), manifest.last_l0_clock_tick())),
+            None if self.lease.new => Ok((0, 0)),
+            None => Err(OpenShardError::Missing { shard: self.shard }),
         }
     }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{OrderId, Refusal, Request};
 
-use super::{answer::Answer, shard::ShardError};
+use super::{answer::Answer, lease::Lease, shard::ShardError};
 
 /// The newest format that this build speaks; a worker refuses newer ones by number.
 pub(super) const FORMAT: u32 = 1;
@@ -15,8 +15,10 @@ pub(super) const FORMAT: u32 = 1;
 pub(super) const COMMANDS_PATH: &str = "/internal/v1/commands";
 /// Path of reads.
 pub(super) const READS_PATH: &str = "/internal/v1/reads";
-/// Path that tells a worker to look at the leases now.
+/// Path that tells a worker to look at leases and heartbeats now.
 pub(super) const LOOK_PATH: &str = "/internal/v1/look";
+/// Path that tells a worker that a lease was given to it.
+pub(super) const GIFTS_PATH: &str = "/internal/v1/gifts";
 
 /// Largest body of an internal request: a command with its longest texts, several times over.
 pub(super) const MAX_REQUEST_BYTES: usize = 64 * 1024;
@@ -51,6 +53,19 @@ pub(super) struct ReadMessage {
     pub(super) patience_millis: u64,
 }
 
+/// A lease that was given to whoever gets this.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct GiftMessage {
+    /// [`FORMAT`].
+    pub(super) format: u32,
+    /// The shard.
+    pub(super) shard: u16,
+    /// Its lease, as it is in the store by now.
+    pub(super) lease: Lease,
+    /// Whether to answer when the shard is served, and not at once.
+    pub(super) wait: bool,
+}
+
 /// What a worker answers. Always with status 200: what it says is in here, and any other status comes from something
 /// that is no worker of this format.
 #[derive(Debug, Serialize, Deserialize)]
@@ -66,8 +81,11 @@ pub(super) enum Reply {
         /// Why.
         refusal: Refusal,
     },
-    /// This worker does not own the shard now and has done nothing; look for the owner again.
-    NotOwner,
+    /// This worker does not own the shard now and has done nothing.
+    NotOwner {
+        /// The newest lease of the shard that it has seen, which says whom to ask.
+        lease: Option<Lease>,
+    },
     /// The command may have been done; ask again with the same key.
     Unknown,
     /// The store is full.
@@ -83,12 +101,13 @@ pub(super) enum Reply {
     },
 }
 
-impl From<Result<Answer, ShardError>> for Reply {
-    fn from(result: Result<Answer, ShardError>) -> Self {
+impl Reply {
+    /// What is replied to a question that ended like this; `lease` is that of its shard, for who does not own it.
+    pub(super) fn to(result: Result<Answer, ShardError>, lease: impl FnOnce() -> Option<Lease>) -> Self {
         match result {
             Ok(answer) => Self::Answer { answer: Box::new(answer) },
             Err(ShardError::Refused(refusal)) => Self::Refused { refusal },
-            Err(ShardError::NotOwner) => Self::NotOwner,
+            Err(ShardError::NotOwner) => Self::NotOwner { lease: lease() },
             Err(ShardError::Unknown) => Self::Unknown,
             Err(ShardError::Full) => Self::Full,
             Err(ShardError::Overloaded) => Self::Overloaded,

@@ -1,6 +1,10 @@
 //! Leases and heartbeats in the store: read, and changed by compare-and-swap. Does I/O.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use storage_adapters::{BlobStore, Error, ErrorKind, Key, PutMode, Version};
 
@@ -56,6 +60,8 @@ pub(super) enum Swap {
 pub(super) struct Registry {
     blobs: Arc<dyn BlobStore>,
     leases: Key,
+    /// All leases as they were last seen. A change begins from there, since compare-and-swap says when that is old.
+    seen: Arc<Mutex<Option<(Leases, Version)>>>,
 }
 
 /// The heartbeats that a look found, each with what it says where that is new.
@@ -67,12 +73,22 @@ fn heartbeat_key(worker: &BootId) -> Result<Key, Error> {
 
 impl Registry {
     pub(super) fn new(blobs: Arc<dyn BlobStore>) -> Result<Self, storage_adapters::Error> {
-        Ok(Self { blobs, leases: blobs::key(LEASES)? })
+        Ok(Self { blobs, leases: blobs::key(LEASES)?, seen: Arc::default() })
     }
 
     /// All leases.
     pub(super) async fn leases(&self) -> Result<(Leases, Version), RegistryError> {
-        blobs::read(&*self.blobs, &self.leases).await?.ok_or(RegistryError::Missing)
+        let found = blobs::read(&*self.blobs, &self.leases).await?.ok_or(RegistryError::Missing)?;
+        self.remember(found.clone());
+        Ok(found)
+    }
+
+    fn remember(&self, found: (Leases, Version)) {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+    }
+
+    fn remembered(&self) -> Option<(Leases, Version)> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Changes the lease of `shard` by `change`, provided it is still `expected`. When the outcome of a write is not
@@ -84,8 +100,13 @@ impl Registry {
         change: impl Fn(&Lease) -> Lease,
     ) -> Result<Swap, RegistryError> {
         let wanted = change(expected);
+        let as_expected = |leases: &Leases| leases.shards.get(&shard) == Some(expected);
+        let mut remembered = self.remembered().filter(|(leases, _)| as_expected(leases));
         for _ in 0..SWAPS {
-            let (mut leases, version) = self.leases().await?;
+            let (mut leases, version) = match remembered.take() {
+                Some(seen) => seen,
+                None => self.leases().await?,
+            };
             match leases.shards.get_mut(&shard) {
                 Some(lease) if lease == expected => *lease = wanted.clone(),
                 // The answer to an earlier try was lost, and it was done: nobody else writes my boot id and this epoch.
@@ -93,7 +114,10 @@ impl Registry {
                 _ => return Ok(Swap::Lost),
             }
             match blobs::write(&*self.blobs, &self.leases, &leases, PutMode::IfVersion(version)).await {
-                Ok(_) => return Ok(Swap::Won(wanted)),
+                Ok(version) => {
+                    self.remember((leases, version));
+                    return Ok(Swap::Won(wanted));
+                }
                 Err(error) if matches!(error.kind(), Some(ErrorKind::Conflict | ErrorKind::Unknown)) => {}
                 Err(error) => return Err(error.into()),
             }

@@ -1,4 +1,4 @@
-//! The internal API of a worker: commands, reads, a nudge, and its status. Each request carries the shop's token.
+//! The internal API of a worker: commands, reads, gifts of leases, a nudge, and its status. Each request carries the shop's token.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,8 +17,8 @@ use tokio::time::Instant;
 
 use super::{
     protocol::{
-        COMMANDS_PATH, CommandMessage, FORMAT, LOOK_PATH, MAX_PATIENCE, MAX_REQUEST_BYTES, READS_PATH, ReadMessage,
-        Reply,
+        COMMANDS_PATH, CommandMessage, FORMAT, GIFTS_PATH, GiftMessage, LOOK_PATH, MAX_PATIENCE, MAX_REQUEST_BYTES,
+        READS_PATH, ReadMessage, Reply,
     },
     worker::Worker,
 };
@@ -30,6 +30,7 @@ impl Worker {
             .route(COMMANDS_PATH, post(command))
             .route(READS_PATH, post(read))
             .route(LOOK_PATH, post(look))
+            .route(GIFTS_PATH, post(gift))
             .route(STATUS_PATH, get(status))
             .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
             .route_layer(middleware::from_fn_with_state(Arc::clone(self), authorise))
@@ -71,7 +72,7 @@ async fn command(State(worker): State<Arc<Worker>>, body: Bytes) -> Response {
         Err(response) => return *response,
     };
     let result = worker.execute(message.order, message.request, deadline(message.patience_millis)).await;
-    Json(Reply::from(result)).into_response()
+    Json(Reply::to(result, || worker.lease_of(message.order))).into_response()
 }
 
 async fn read(State(worker): State<Arc<Worker>>, body: Bytes) -> Response {
@@ -80,12 +81,24 @@ async fn read(State(worker): State<Arc<Worker>>, body: Bytes) -> Response {
         Err(response) => return *response,
     };
     let result = worker.read(message.order, deadline(message.patience_millis)).await;
-    Json(Reply::from(result)).into_response()
+    Json(Reply::to(result, || worker.lease_of(message.order))).into_response()
 }
 
 async fn look(State(worker): State<Arc<Worker>>) -> StatusCode {
     worker.look.notify_one();
     StatusCode::NO_CONTENT
+}
+
+async fn gift(State(worker): State<Arc<Worker>>, body: Bytes) -> Response {
+    let GiftMessage { format: _, shard, lease, wait } = match message(&body) {
+        Ok(message) => message,
+        Err(response) => return *response,
+    };
+    let epoch = lease.epoch;
+    worker.service.learn_one(shard, lease);
+    worker.gifts.notify_one();
+    let done = !wait || worker.service.serves(shard, epoch, Instant::now() + MAX_PATIENCE).await;
+    if done { StatusCode::NO_CONTENT } else { StatusCode::SERVICE_UNAVAILABLE }.into_response()
 }
 
 async fn status(State(worker): State<Arc<Worker>>) -> Response {

@@ -1,7 +1,6 @@
 //! One order shard: its database, and commands on it one at a time for each order. Does I/O.
 
 use std::{
-    collections::BTreeMap,
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
@@ -31,6 +30,7 @@ use super::{
     metrics::OrderMetrics,
     object_store_bridge::{Gate, GateKeeper},
     opening::{self, Opened, Opening, Upkeep},
+    outbox::Outbox,
     rows::{self, Kind, OutboxRow, RowError},
 };
 
@@ -43,11 +43,14 @@ const MOST_AT_ONCE: usize = 512;
 /// Orders share this many turns; two orders with the same turn wait for each other, for as long as a decision takes.
 const TURNS: usize = 1024;
 
-/// After how long an order that is still submitted is hinted at again.
-const HINT_AGAIN: Duration = Duration::from_mins(1);
-
 /// How often files that nothing needs are deleted when nothing was merged meanwhile.
 const CLEAN_EVERY: Duration = Duration::from_hours(1);
+
+/// How long the commands that waited for a shard are gathered.
+const FIRST_GATHERING: Duration = Duration::from_millis(20);
+
+/// How long to wait before the outbox is read again.
+const READ_AGAIN: Duration = Duration::from_secs(1);
 
 /// Longest that is spent before handing over on making it short.
 const PREPARING: Duration = Duration::from_millis(500);
@@ -133,8 +136,7 @@ pub(super) struct Shard {
     admission: Arc<Semaphore>,
     closing: AtomicBool,
     tasks: TaskTracker,
-    /// Submitted orders that the shop has not looked at, and when to hint at each, as time since boot.
-    outbox: Mutex<BTreeMap<OrderId, Duration>>,
+    outbox: Mutex<Outbox>,
     answered: AtomicU64,
     metrics: OrderMetrics,
     upkeep: Upkeep,
@@ -157,23 +159,11 @@ impl fmt::Debug for Shard {
 }
 
 impl Shard {
-    /// Takes an open database into service; reads its outbox.
-    pub(super) async fn serve(
-        opening: &Opening,
-        opened: Opened,
-        term: Arc<Term>,
-        metrics: OrderMetrics,
-    ) -> Result<Self, slatedb::Error> {
+    /// Takes an open database into service. [`settle_in`](Self::settle_in) does what can be done while it answers.
+    pub(super) fn serve(opening: &Opening, opened: Opened, term: Arc<Term>, metrics: OrderMetrics) -> Self {
         let upkeep = Upkeep::new(opening, &opened);
         let Opened { db, gate, keeper, clock } = opened;
-        let mut outbox = BTreeMap::new();
-        let mut rows = db.scan_prefix(Kind::Outbox.prefix(), ..).await?;
-        while let Some(row) = rows.next().await? {
-            if let Some(name) = rows::parse_name(&row.key) {
-                outbox.insert(name.order, Duration::ZERO);
-            }
-        }
-        Ok(Self {
+        Self {
             number: opening.shard,
             epoch: opening.lease.epoch,
             db,
@@ -191,11 +181,38 @@ impl Shard {
             admission: Arc::new(Semaphore::new(MOST_AT_ONCE)),
             closing: AtomicBool::new(false),
             tasks: TaskTracker::new(),
-            outbox: Mutex::new(outbox),
+            outbox: Mutex::default(),
             answered: AtomicU64::new(0),
             #[cfg(feature = "planted-bugs")]
             bug: opening.bug,
-        })
+        }
+    }
+
+    /// Writes at once what the first commands brought, since they have waited for the shard already, and reads which orders
+    /// are to be hinted at.
+    pub(super) async fn settle_in(&self) {
+        tokio::time::sleep(FIRST_GATHERING).await;
+        if let Err(error) = self.db.flush_with_options(FlushOptions { flush_type: FlushType::Wal }).await {
+            tracing::debug!(shard = self.number, %error, "the first commands were not written before their time");
+        }
+        while !self.is_closing() {
+            match self.read_outbox().await {
+                Ok(orders) => return self.outbox().read(orders),
+                Err(error) => {
+                    tracing::warn!(shard = self.number, %error, "submitted orders were not looked up; it is tried again");
+                    tokio::time::sleep(READ_AGAIN).await;
+                }
+            }
+        }
+    }
+
+    async fn read_outbox(&self) -> Result<Vec<OrderId>, slatedb::Error> {
+        let mut orders = Vec::new();
+        let mut rows = self.db.scan_prefix(Kind::Outbox.prefix(), ..).await?;
+        while let Some(row) = rows.next().await? {
+            orders.extend(rows::parse_name(&row.key).map(|name| name.order));
+        }
+        Ok(orders)
     }
 
     /// Applies a command once and answers when what the answer says is durable.
@@ -257,7 +274,7 @@ impl Shard {
         if self.gate.is_full() {
             return Err(ShardError::Full);
         }
-        if self.closing.load(Ordering::SeqCst) || !self.term.holds() {
+        if self.is_closing() || !self.term.holds() {
             return Err(ShardError::NotOwner);
         }
         Ok(token)
@@ -307,9 +324,9 @@ impl Shard {
                 let sequence = self.write(batch).await?;
                 // A hint that is sent before the submit is durable does no harm: whoever takes it asks here again.
                 match order.status {
-                    Status::Submitted => drop(self.outbox().insert(id, Duration::ZERO)),
+                    Status::Submitted => self.outbox().submitted(id),
                     Status::Open | Status::Confirmed | Status::Fulfilled | Status::Cancelled => {
-                        self.outbox().remove(&id);
+                        self.outbox().settled(id);
                     }
                 }
                 Ok(Decided { answer: Ok((order, false)), sequence })
@@ -372,7 +389,7 @@ impl Shard {
 
     /// Makes a table of the rows of the log when it has grown.
     pub(super) async fn shorten_log(&self) {
-        if self.closing.load(Ordering::SeqCst) {
+        if self.is_closing() {
             return;
         }
         let now = self.wall.since_boot();
@@ -390,30 +407,19 @@ impl Shard {
         }
     }
 
-    fn outbox(&self) -> std::sync::MutexGuard<'_, BTreeMap<OrderId, Duration>> {
+    fn outbox(&self) -> std::sync::MutexGuard<'_, Outbox> {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Up to `most` submitted orders that are to be hinted at now; each comes again after a while until the shop has
     /// looked at it.
     pub(super) fn take_due_hints(&self, most: usize) -> Vec<OrderId> {
-        let now = self.wall.since_boot();
-        let mut outbox = self.outbox();
-        let due: Vec<_> = outbox.iter().filter(|(_, at)| **at <= now).map(|(order, _)| *order).take(most).collect();
-        for order in &due {
-            outbox.insert(*order, now + HINT_AGAIN);
-        }
-        due
+        self.outbox().take_due(most, self.wall.since_boot())
     }
 
     /// Hints that could not be sent are due again.
     pub(super) fn return_hints(&self, orders: &[OrderId]) {
-        let mut outbox = self.outbox();
-        for order in orders {
-            if let Some(due) = outbox.get_mut(order) {
-                *due = Duration::ZERO;
-            }
-        }
+        self.outbox().give_back(orders);
     }
 
     /// How many answers the shard has given.
@@ -433,7 +439,7 @@ impl Shard {
 
     /// Merges tables when there are many, and deletes what is not needed once an hour and after merging.
     pub(super) async fn keep_up(&self, ending: &CancellationToken) {
-        if self.closing.load(Ordering::SeqCst) {
+        if self.is_closing() {
             return;
         }
         let now = self.wall.since_boot();
@@ -448,13 +454,17 @@ impl Shard {
         }
     }
 
-    /// Answers what is under way, flushes and closes; `true` when everything was flushed. Bounded in time.
-    pub(super) async fn hand_over(&self) -> bool {
-        // While still answering, so that the next owner has next to nothing of the log to read while nobody answers.
+    /// Makes handing over short, while still answering: the next owner has next to nothing of the log to read then.
+    pub(super) async fn prepare_hand_over(&self) {
         let shortened = tokio::time::timeout(PREPARING, Upkeep::shorten_log(&self.db)).await;
         if !matches!(shortened, Ok(Ok(()))) {
             tracing::debug!(shard = self.number, "the log was not shortened before handing over");
         }
+    }
+
+    /// Answers what is under way, flushes and closes. The database's own epoch when everything was flushed, so that the
+    /// next owner can tell that nobody opened it since. Bounded in time.
+    pub(super) async fn hand_over(&self) -> Option<u64> {
         self.closing.store(true, Ordering::SeqCst);
         self.tasks.close();
         let closed = tokio::time::timeout(HAND_OVER, async {
@@ -466,7 +476,12 @@ impl Shard {
         })
         .await;
         self.gate.shut();
-        closed.unwrap_or(false)
+        closed.unwrap_or(false).then(|| self.db.manifest().writer_epoch())
+    }
+
+    /// Whether it answers nothing new since it is being closed.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::SeqCst)
     }
 
     /// Cuts the database off from its store, as the end of the process would.

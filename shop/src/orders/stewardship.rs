@@ -3,15 +3,16 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream};
+use serde::Serialize;
 use shop_contract::status::WaitingReason;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    lease::{Action, Holder, Lease, Leases, Me, given, plan},
+    lease::{Action, Holder, Lease, Leases, Me, is_given, plan},
     membership::{BootId, Members, Pace},
     opening::{OpenShardError, Opening},
-    protocol::LOOK_PATH,
+    protocol::{FORMAT, GIFTS_PATH, GiftMessage, LOOK_PATH},
     registry::{RegistryError, Swap},
     shard::{Shard, Term},
     worker::Worker,
@@ -24,8 +25,11 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// and a new worker tells the others that it is there.
 const LIST_IDLE_EVERY: Duration = Duration::from_secs(8);
 
-/// Longest that another worker is waited for when it is told to look.
+/// Longest that another worker is waited for when it is told something.
 const NUDGE: Duration = Duration::from_millis(300);
+
+/// Longest that a worker that leaves waits until what it gave is served, before it gives the next.
+const GIVING: Duration = Duration::from_secs(2);
 
 /// Longest that telling others about the end may take, of the little time that there is.
 const FAREWELL: Duration = Duration::from_millis(300);
@@ -52,12 +56,16 @@ pub(super) struct Stewardship {
     introduced: bool,
     /// The leases that were taken in this term and are served or being opened.
     held: BTreeMap<u16, Lease>,
-    /// The newest epoch of each shard that this worker ever opened in; none is opened in twice.
-    opened_in: BTreeMap<u16, u64>,
+    /// The newest epoch of each shard that this worker opened in, or that named it before this term; none is opened in again.
+    used: BTreeMap<u16, u64>,
     term: Arc<Term>,
+    /// Whether leases were read since the term began. Those that named this worker by then are taken anew: whoever saw it
+    /// dead before may be about to take them. Only later ones are gifts.
+    term_is_known: bool,
     openings: JoinSet<Opened>,
-    /// Databases that are being ended without a flush, and workers that are being told something.
-    endings: JoinSet<()>,
+    /// What else is under way: shards that settle in, databases that are being ended without a flush, and workers that are
+    /// being told something.
+    errands: JoinSet<()>,
     /// Shards that could not be opened of late.
     failures: BTreeMap<u16, Failures>,
 }
@@ -80,10 +88,11 @@ impl Stewardship {
             listed: None,
             introduced: false,
             held: BTreeMap::new(),
-            opened_in: BTreeMap::new(),
+            used: BTreeMap::new(),
             term,
+            term_is_known: false,
             openings: JoinSet::new(),
-            endings: JoinSet::new(),
+            errands: JoinSet::new(),
             failures: BTreeMap::new(),
         }
     }
@@ -92,12 +101,22 @@ impl Stewardship {
     pub(super) async fn run(mut self, ending: CancellationToken) {
         while !ending.is_cancelled() {
             self.look().await;
-            tokio::select! {
-                () = ending.cancelled() => {}
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-                () = self.worker.look.notified() => self.listed = None,
-                Some(opened) = self.openings.join_next() => self.opened(opened),
-                Some(_) = self.endings.join_next() => {}
+            let mut pause = std::pin::pin!(tokio::time::sleep(LOOK_EVERY));
+            loop {
+                tokio::select! {
+                    () = ending.cancelled() => break,
+                    () = &mut pause => break,
+                    () = self.worker.look.notified() => {
+                        self.listed = None;
+                        break;
+                    }
+                    () = self.worker.gifts.notified() => self.open_what_was_given(),
+                    Some(opened) = self.openings.join_next() => {
+                        self.opened(opened);
+                        break;
+                    }
+                    Some(_) = self.errands.join_next() => {}
+                }
             }
         }
         self.worker.leave();
@@ -108,11 +127,12 @@ impl Stewardship {
             Err(_late) => tracing::warn!("others were not told in time that this worker leaves"),
         }
         self.openings.shutdown().await;
+        self.drop_what_is_not_served();
         // Whoever is there may be given a shard.
         self.listed = None;
         self.look().await;
         self.hand_over_rest().await;
-        while self.endings.join_next().await.is_some() {}
+        while self.errands.join_next().await.is_some() {}
     }
 
     /// One look, and what follows from it.
@@ -120,6 +140,7 @@ impl Stewardship {
         self.drop_what_ended();
         match self.observe().await {
             Ok(leases) => {
+                self.introduce();
                 self.act(&leases).await;
                 self.report(&leases);
             }
@@ -135,23 +156,37 @@ impl Stewardship {
         }
     }
 
+    /// Reads leases and heartbeats. What others say meanwhile, and databases that are open by then, do not wait for it.
     async fn observe(&mut self) -> Result<Leases, RegistryError> {
-        let (leases, _) = self.worker.registry.leases().await?;
-        // Whoever gave a shard away answers for it no longer, so nothing else comes first.
-        self.open_what_was_given(&leases);
-        let clock = Arc::clone(&self.worker.clock);
-        let begun = clock.since_boot();
-        let every = if self.worker.is_idle() { LIST_IDLE_EVERY } else { Duration::ZERO };
-        if self.listed.is_none_or(|listed| begun >= listed + every) {
-            self.worker.registry.look(&mut self.members, &leases, &*clock).await?;
+        let worker = Arc::clone(&self.worker);
+        let begun = worker.clock.since_boot();
+        let every = if worker.is_idle() { LIST_IDLE_EVERY } else { Duration::ZERO };
+        let all = self.listed.is_none_or(|listed| begun >= listed + every);
+        let term_holds = self.term.holds();
+        let mut members = std::mem::take(&mut self.members);
+        let read = {
+            let mut reading = std::pin::pin!(read(&worker, &mut members, all));
+            loop {
+                tokio::select! {
+                    read = &mut reading => break read,
+                    () = worker.gifts.notified() => self.open_what_was_given(),
+                    Some(opened) = self.openings.join_next() => self.opened(opened),
+                }
+            }
+        };
+        self.members = members;
+        let leases = worker.service.learn(read?);
+        if all {
             self.listed = Some(begun);
-        } else {
-            self.worker.registry.look_at_known(&mut self.members, &leases, &*clock).await?;
         }
-        self.introduce();
-        self.worker.registry.sweep(&self.members, clock.since_boot()).await?;
+        if term_holds && !self.term_is_known {
+            let mine = leases.shards.iter().filter(|(_, lease)| lease.is_held_by(&worker.boot_id));
+            self.used.extend(mine.map(|(shard, lease)| (*shard, lease.epoch)));
+            self.term_is_known = true;
+        }
+        self.open_what_was_given();
         for reason in [WaitingReason::StoreUnavailable, WaitingReason::StoreEmpty, WaitingReason::StoreFormatNewer] {
-            self.worker.settings.readiness.clear(reason);
+            worker.settings.readiness.clear(reason);
         }
         Ok(leases)
     }
@@ -164,7 +199,7 @@ impl Stewardship {
         let others = self.members.takers().filter(|(worker, _)| **worker != self.worker.boot_id);
         for (_, address) in others {
             let (worker, address) = (Arc::clone(&self.worker), address.to_owned());
-            self.endings.spawn(async move { nudge(&worker, &address).await });
+            self.errands.spawn(async move { tell(&worker, &address, LOOK_PATH, &(), NUDGE).await });
         }
     }
 
@@ -177,8 +212,9 @@ impl Stewardship {
             }
             self.worker.begin_term();
             self.term = self.worker.term();
+            self.term_is_known = false;
         }
-        for shard in self.worker.shards() {
+        for shard in self.worker.service.shards() {
             if shard.has_ended() {
                 tracing::warn!(shard = shard.number, "the database ended by itself; it is opened anew");
                 self.drop_shard(shard.number);
@@ -188,20 +224,35 @@ impl Stewardship {
 
     fn drop_shard(&mut self, number: u16) {
         self.held.remove(&number);
-        if let Some(shard) = self.worker.take_out_of_service(number) {
-            self.endings.spawn(async move { shard.abandon().await });
+        if let Some(shard) = self.worker.service.remove(number) {
+            self.errands.spawn(async move { shard.abandon().await });
+        }
+    }
+
+    fn drop_what_is_not_served(&mut self) {
+        let lost = |number: &u16| self.worker.service.serving(*number).is_none();
+        for number in self.held.keys().copied().filter(lost).collect::<Vec<_>>() {
+            self.drop_shard(number);
+        }
+    }
+
+    fn held_epochs(&self) -> BTreeMap<u16, u64> {
+        self.held.iter().map(|(shard, lease)| (*shard, lease.epoch)).collect()
+    }
+
+    /// This worker, as it decides about leases.
+    fn me<'a>(&'a self, held: &'a BTreeMap<u16, u64>) -> Me<'a> {
+        Me {
+            boot_id: &self.worker.boot_id,
+            predecessor: self.predecessor.as_ref(),
+            held,
+            leaving: self.worker.is_leaving(),
         }
     }
 
     async fn act(&mut self, leases: &Leases) {
-        let held: BTreeMap<u16, u64> = self.held.iter().map(|(shard, lease)| (*shard, lease.epoch)).collect();
-        let me = Me {
-            boot_id: &self.worker.boot_id,
-            predecessor: self.predecessor.as_ref(),
-            held: &held,
-            leaving: self.worker.is_leaving(),
-        };
-        let actions = plan(&me, leases, &self.members);
+        let held = self.held_epochs();
+        let actions = plan(&self.me(&held), leases, &self.members, self.worker.clock.since_boot());
         let mut handing = Vec::new();
         for action in actions {
             match action {
@@ -212,24 +263,28 @@ impl Stewardship {
         }
         let at_once = handing.len().div_ceil(HANDED_IN_TURN).max(1);
         let worker = Arc::clone(&self.worker);
-        let given = handing.into_iter().filter_map(|(shard, to)| {
+        let handovers = handing.into_iter().filter_map(|(shard, to)| {
             // One that is still being opened is handed over when it is open.
-            let serving = worker.shard(shard)?;
+            let serving = worker.service.serving(shard)?;
             let lease = self.held.get(&shard).filter(|lease| lease.epoch == serving.epoch)?.clone();
             Some(hand_over(Arc::clone(&worker), serving, lease, to))
         });
-        let handed: Vec<u16> = stream::iter(given.collect::<Vec<_>>()).buffer_unordered(at_once).collect().await;
+        let handed: Vec<u16> = stream::iter(handovers.collect::<Vec<_>>()).buffer_unordered(at_once).collect().await;
         for shard in handed {
             self.held.remove(&shard);
         }
     }
 
     /// Opens the shards that others gave to this worker, in the epoch in which they were given.
-    fn open_what_was_given(&mut self, leases: &Leases) {
-        if !self.term.holds() || self.worker.is_leaving() {
+    fn open_what_was_given(&mut self) {
+        if !self.term_is_known || !self.term.holds() {
             return;
         }
-        for (shard, lease) in given(&self.worker.boot_id, leases, &self.opened_in) {
+        let held = self.held_epochs();
+        let leases = self.worker.service.leases();
+        let me = self.me(&held);
+        let given = leases.shards.into_iter().filter(|(shard, lease)| is_given(&me, *shard, lease, &self.used));
+        for (shard, lease) in given.collect::<Vec<_>>() {
             tracing::info!(shard, epoch = lease.epoch, "was given a shard");
             self.open(shard, lease);
         }
@@ -237,8 +292,9 @@ impl Stewardship {
 
     /// Opens the database of a lease that this worker has.
     fn open(&mut self, shard: u16, lease: Lease) {
-        self.opened_in.insert(shard, lease.epoch);
+        self.used.insert(shard, lease.epoch);
         self.held.insert(shard, lease.clone());
+        self.worker.service.opening(shard);
         let failures = self.failures.get(&shard).map_or(0, |failures| failures.count);
         self.openings.spawn(open(Arc::clone(&self.worker), Arc::clone(&self.term), shard, lease, failures));
     }
@@ -250,10 +306,11 @@ impl Stewardship {
         let Some(lease) = leases.shards.get(&shard) else { return };
         let floor = lease.holder.as_ref().and_then(|holder| self.members.clock_floor(&holder.boot_id)).unwrap_or(0);
         let me = Holder { boot_id: self.worker.boot_id.clone(), address: self.worker.settings.address.clone() };
-        let swapped = self.worker.registry.swap(shard, lease, |lease| lease.given_to(Some(me.clone()), floor)).await;
+        let swapped = self.worker.registry.swap(shard, lease, |lease| lease.taken_by(me.clone(), floor)).await;
         self.worker.note_room(&swapped);
         match swapped {
             Ok(Swap::Won(lease)) => {
+                self.worker.service.learn_one(shard, lease.clone());
                 tracing::info!(shard, epoch = lease.epoch, "took a shard");
                 self.open(shard, lease);
             }
@@ -268,8 +325,7 @@ impl Stewardship {
             Err(error) => {
                 // Which one is not told; everything that is not served is taken anew.
                 tracing::error!(%error, "opening a shard failed in an unforeseen way");
-                let worker = Arc::clone(&self.worker);
-                self.held.retain(|number, _| worker.shard(*number).is_some());
+                self.drop_what_is_not_served();
                 return;
             }
         };
@@ -279,15 +335,17 @@ impl Stewardship {
             Ok(shard) if current => {
                 self.failures.remove(&number);
                 tracing::info!(shard = number, epoch = shard.epoch, "serves a shard");
-                self.worker.put_in_service(shard);
+                let shard = Arc::new(shard);
+                self.worker.service.serve(Arc::clone(&shard));
+                self.errands.spawn(async move { shard.settle_in().await });
             }
             Ok(shard) => {
-                self.endings.spawn(async move { shard.abandon().await });
+                self.errands.spawn(async move { shard.abandon().await });
             }
             Err(error) => {
                 tracing::warn!(shard = number, %error, "a shard was not opened; it is tried again");
                 if current {
-                    self.held.remove(&number);
+                    self.drop_shard(number);
                 }
                 let failures = self.failures.entry(number).or_default();
                 *failures = Failures { count: failures.count.saturating_add(1), last: error.to_string() };
@@ -303,7 +361,9 @@ impl Stewardship {
             .iter()
             .filter(|(number, lease)| match &lease.holder {
                 None => true,
-                Some(holder) if holder.boot_id == self.worker.boot_id => self.worker.shard(**number).is_none(),
+                Some(holder) if holder.boot_id == self.worker.boot_id => {
+                    self.worker.service.serving(**number).is_none()
+                }
                 Some(holder) => {
                     self.predecessor.as_ref() == Some(&holder.boot_id) || self.members.is_dead(&holder.boot_id)
                 }
@@ -325,7 +385,7 @@ impl Stewardship {
     /// worker, so that nobody waits for its heartbeat to grow old.
     async fn hand_over_rest(&mut self) {
         let worker = Arc::clone(&self.worker);
-        let rest = self.worker.shards().into_iter().filter_map(|shard| {
+        let rest = self.worker.service.shards().into_iter().filter_map(|shard| {
             let lease = self.held.get(&shard.number).filter(|lease| lease.epoch == shard.epoch)?.clone();
             Some(hand_over(Arc::clone(&worker), shard, lease, None))
         });
@@ -334,7 +394,7 @@ impl Stewardship {
         let Ok((leases, _)) = worker.registry.leases().await else { return };
         for (number, lease) in &leases.shards {
             if lease.holder.as_ref().is_some_and(|holder| holder.boot_id == worker.boot_id) {
-                let given = worker.registry.swap(*number, lease, |lease| lease.given_to(None, lease.clock_floor)).await;
+                let given = worker.registry.swap(*number, lease, Lease::given_back).await;
                 if let Err(error) = given {
                     tracing::warn!(shard = number, %error, "the lease was not given back; it is taken when it is old");
                 }
@@ -376,7 +436,7 @@ async fn try_open(
             leases.is_ok_and(|(leases, _)| leases.shards.get(&number) == Some(lease))
         })
         .await?;
-    let shard = Shard::serve(&opening, opened, term, worker.settings.metrics.clone()).await?;
+    let shard = Shard::serve(&opening, opened, term, worker.settings.metrics.clone());
     if lease.new {
         // From here on a missing database is a loss, not a beginning. Nothing was answered before.
         let created = worker.registry.swap(number, lease, |lease| Lease { new: false, ..lease.clone() }).await;
@@ -391,36 +451,71 @@ async fn try_open(
 /// Closes a shard and gives its lease to `to`, or back.
 async fn hand_over(worker: Arc<Worker>, shard: Arc<Shard>, lease: Lease, to: Option<Holder>) -> u16 {
     let number = shard.number;
-    let flushed = shard.hand_over().await;
-    worker.take_out_of_service(number);
+    shard.prepare_hand_over().await;
+    worker.service.closing(Arc::clone(&shard));
+    let closed_in = shard.hand_over().await;
     // Whether or not the last flush came through: what was answered is durable, and nobody writes here any more.
     let floor = shard.clock_millis();
     let expected = Lease { new: false, ..lease };
-    let swapped = worker.registry.swap(number, &expected, |lease| lease.given_to(to.clone(), floor)).await;
-    let receiver = to.as_ref().map(|to| to.boot_id.as_str().to_owned());
-    match swapped {
-        Ok(Swap::Won(_)) => tracing::info!(shard = number, flushed, to = receiver, "handed a shard over"),
-        Ok(Swap::Lost) => tracing::info!(shard = number, "the shard had been taken over already"),
+    let swapped = worker.registry.swap(number, &expected, |lease| lease.given_to(to.clone(), closed_in, floor)).await;
+    let flushed = closed_in.is_some();
+    let given = match swapped {
+        Ok(Swap::Won(lease)) => {
+            let to = to.as_ref().map(|to| to.boot_id.as_str());
+            tracing::info!(shard = number, flushed, to, "handed a shard over");
+            worker.service.learn_one(number, lease.clone());
+            Some(lease)
+        }
+        Ok(Swap::Lost) => {
+            tracing::info!(shard = number, "the shard had been taken over already");
+            None
+        }
         Err(error) => {
             tracing::warn!(shard = number, %error, "the lease was not given away; it is taken when it is old");
+            None
         }
+    };
+    let gift = to
+        .zip(given)
+        .map(|(to, lease)| (to.address, GiftMessage { format: FORMAT, shard: number, lease, wait: false }));
+    if let Some((address, gift)) = &gift {
+        tell(&worker, address, GIFTS_PATH, gift, NUDGE).await;
     }
-    if let Some(to) = to {
-        nudge(&worker, &to.address).await;
+    // Those who waited learn now whom to ask, and that one knows.
+    worker.service.remove(number);
+    if let Some((address, gift)) = gift
+        && worker.is_leaving()
+    {
+        // The next shard is given when this one is served: two at once would share the store.
+        tell(&worker, &address, GIFTS_PATH, &GiftMessage { wait: true, ..gift }, GIVING).await;
     }
     number
 }
 
-/// Tells another worker to look now.
-async fn nudge(worker: &Worker, address: &str) {
+/// Reads all leases, and the heartbeats of all workers or of those that are known.
+async fn read(worker: &Worker, members: &mut Members, all: bool) -> Result<Leases, RegistryError> {
+    let (registry, clock) = (&worker.registry, &*worker.clock);
+    let (leases, _) = registry.leases().await?;
+    if all {
+        registry.look(members, &leases, clock).await?;
+    } else {
+        registry.look_at_known(members, &leases, clock).await?;
+    }
+    registry.sweep(members, clock.since_boot()).await?;
+    Ok(leases)
+}
+
+/// Tells another worker something, and waits for as long as `patience` until it has done what follows.
+async fn tell(worker: &Worker, address: &str, path: &str, message: &impl Serialize, patience: Duration) {
     let told = worker
         .http
-        .post(format!("http://{address}{LOOK_PATH}"))
+        .post(format!("http://{address}{path}"))
         .bearer_auth(worker.settings.token.current())
-        .timeout(NUDGE)
+        .json(message)
+        .timeout(patience)
         .send();
     // It looks by itself before long.
     if let Err(error) = told.await {
-        tracing::debug!(%error, address, "another worker was not told to look");
+        tracing::debug!(%error, address, path, "another worker was told something and did not answer");
     }
 }

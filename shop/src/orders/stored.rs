@@ -80,7 +80,7 @@ impl StoredOrders {
         let found = blobs::read::<Leases>(&*blobs, &key).await.map_err(|error| StoredError::Leases(error.into()))?;
         // A shop whose workers never ran has no leases and no orders.
         let leases = found.map_or_else(Leases::default, |(leases, _)| leases);
-        let store = Arc::new(ObjectStoreBridge::new(blobs, Arc::new(Gate::new(Arc::new(MachineClock)))));
+        let store = Arc::new(ObjectStoreBridge::new(blobs, Arc::new(Gate::new(Arc::new(MachineClock), false))));
         Ok(Self { store, secret, shards, leases })
     }
 

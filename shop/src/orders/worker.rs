@@ -1,11 +1,10 @@
 //! A worker: owns order shards, answers for them, and drives heartbeats, leases, hints and upkeep until told to end. Does I/O.
 
 use std::{
-    collections::BTreeMap,
     fmt,
     path::PathBuf,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError, RwLock,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -34,11 +33,13 @@ use super::{
     client::{self, ClientError, OrderClient},
     clock::{Clock, MachineClock},
     hints,
+    lease::Lease,
     membership::{BootId, Heartbeat, Pace},
     metrics::OrderMetrics,
     predecessor::Succession,
     records::{OpenError, Role, ShopOpener, ShopRecords},
     registry::{Registry, RegistryError},
+    service::Service,
     shard::{Shard, ShardError, Term},
     stewardship::Stewardship,
     token::InternalToken,
@@ -128,8 +129,10 @@ pub struct Worker {
     pub(super) http: reqwest::Client,
     /// Tells the lease loop to look now.
     pub(super) look: Notify,
+    /// Tells the lease loop that a lease was given to this worker.
+    pub(super) gifts: Notify,
     /// The shards that this worker serves.
-    shards: RwLock<BTreeMap<u16, Arc<Shard>>>,
+    pub(super) service: Service,
     term: Mutex<Arc<Term>>,
     records: OnceLock<ShopRecords>,
     queue: Mutex<Option<QueueStatus>>,
@@ -156,12 +159,14 @@ impl Worker {
     /// When the client for internal requests cannot be made.
     pub fn new(settings: WorkerSettings) -> Result<Arc<Self>, WorkerError> {
         let clock: Arc<dyn Clock> = Arc::new(MachineClock);
+        let boot_id = BootId::new(Uuid::new_v4());
         Ok(Arc::new(Self {
-            boot_id: BootId::new(Uuid::new_v4()),
+            service: Service::new(boot_id.clone()),
+            boot_id,
             registry: Registry::new(Arc::clone(&settings.store.blobs)).map_err(ClientError::from)?,
             http: client::http().map_err(ClientError::from)?,
             look: Notify::new(),
-            shards: RwLock::default(),
+            gifts: Notify::new(),
             term: Mutex::new(Arc::new(Term::new(Arc::clone(&clock)))),
             records: OnceLock::new(),
             queue: Mutex::new(None),
@@ -279,7 +284,7 @@ impl Worker {
         let (mut answered, mut active_at) = (0, self.clock.since_boot());
         loop {
             let started = Instant::now();
-            let now: u64 = self.shards().iter().map(|shard| shard.answered()).sum();
+            let now: u64 = self.service.shards().iter().map(|shard| shard.answered()).sum();
             if now != answered {
                 (answered, active_at) = (now, self.clock.since_boot());
             }
@@ -301,7 +306,7 @@ impl Worker {
 
     pub(super) async fn send_heartbeat(&self, pace: Pace) -> Result<(), RegistryError> {
         let term = self.term();
-        let clock_millis = self.shards().iter().map(|shard| shard.clock_millis()).max();
+        let clock_millis = self.service.shards().iter().map(|shard| shard.clock_millis()).max();
         let heartbeat = Heartbeat {
             boot_id: self.boot_id.clone(),
             address: self.settings.address.clone(),
@@ -342,7 +347,7 @@ impl Worker {
     /// Keeps the logs of the databases short until told to end.
     async fn shorten_logs(&self, ending: &CancellationToken) {
         loop {
-            let shards = self.shards();
+            let shards = self.service.shards();
             futures::future::join_all(shards.iter().map(|shard| shard.shorten_log())).await;
             if ending.run_until_cancelled(tokio::time::sleep(UPKEEP_EVERY)).await.is_none() {
                 return;
@@ -354,7 +359,7 @@ impl Worker {
     /// wait for.
     async fn keep_up(&self, ending: &CancellationToken) {
         loop {
-            for shard in self.shards() {
+            for shard in self.service.shards() {
                 shard.keep_up(ending).await;
             }
             if ending.run_until_cancelled(tokio::time::sleep(UPKEEP_EVERY)).await.is_none() {
@@ -387,27 +392,6 @@ impl Worker {
         *self.term.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(Term::new(Arc::clone(&self.clock)));
     }
 
-    /// The shards that this worker serves.
-    pub(super) fn shards(&self) -> Vec<Arc<Shard>> {
-        self.shards.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
-    }
-
-    /// One shard, when this worker serves it.
-    pub(super) fn shard(&self, number: u16) -> Option<Arc<Shard>> {
-        self.shards.read().unwrap_or_else(PoisonError::into_inner).get(&number).cloned()
-    }
-
-    /// Takes a shard into service.
-    pub(super) fn put_in_service(&self, shard: Shard) {
-        let mut shards = self.shards.write().unwrap_or_else(PoisonError::into_inner);
-        shards.insert(shard.number, Arc::new(shard));
-    }
-
-    /// Takes a shard out of service.
-    pub(super) fn take_out_of_service(&self, number: u16) -> Option<Arc<Shard>> {
-        self.shards.write().unwrap_or_else(PoisonError::into_inner).remove(&number)
-    }
-
     /// Whether it is on its way out.
     pub(super) fn is_leaving(&self) -> bool {
         self.leaving.load(Ordering::SeqCst)
@@ -426,22 +410,44 @@ impl Worker {
         request: Request,
         deadline: Instant,
     ) -> Result<Answer, ShardError> {
-        self.owned(order)?.execute(order, request, deadline).await
+        loop {
+            let shard = self.owned(order, deadline).await?;
+            match shard.execute(order, request.clone(), deadline).await {
+                // It began to close after it was found, and did nothing.
+                Err(ShardError::NotOwner) if shard.is_closing() => {}
+                result => return result,
+            }
+        }
     }
 
     /// Reads an order of a shard that this worker owns.
     pub(super) async fn read(&self, order: OrderId, deadline: Instant) -> Result<Answer, ShardError> {
-        self.owned(order)?.read(order, deadline).await
+        loop {
+            let shard = self.owned(order, deadline).await?;
+            match shard.read(order, deadline).await {
+                Err(ShardError::NotOwner) if shard.is_closing() => {}
+                result => return result,
+            }
+        }
     }
 
-    fn owned(&self, order: OrderId) -> Result<Arc<Shard>, ShardError> {
-        let records = self.records.get().ok_or(ShardError::NotOwner)?;
-        match self.shard(shard_of(order, records.shards)) {
+    async fn owned(&self, order: OrderId, deadline: Instant) -> Result<Arc<Shard>, ShardError> {
+        let number = self.shard_of(order).ok_or(ShardError::NotOwner)?;
+        match self.service.at_rest(number, deadline).await? {
             Some(shard) => Ok(shard),
             // Without room for heartbeats it could not keep its shards: say why, not just that it has none.
             None if self.full.load(Ordering::Relaxed) => Err(ShardError::Full),
             None => Err(ShardError::NotOwner),
         }
+    }
+
+    fn shard_of(&self, order: OrderId) -> Option<u16> {
+        Some(shard_of(order, self.records.get()?.shards))
+    }
+
+    /// The newest lease of an order's shard that this worker has seen.
+    pub(super) fn lease_of(&self, order: OrderId) -> Option<Lease> {
+        self.service.lease(self.shard_of(order)?)
     }
 
     /// How this pod fares.
@@ -452,7 +458,12 @@ impl Worker {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             store_owner: self.records.get().map(|records| records.owner.clone()),
             waiting: self.settings.readiness.waiting(),
-            shards: self.shards().iter().map(|shard| OwnedShard { shard: shard.number, epoch: shard.epoch }).collect(),
+            shards: self
+                .service
+                .shards()
+                .iter()
+                .map(|shard| OwnedShard { shard: shard.number, epoch: shard.epoch })
+                .collect(),
             queue: self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }

@@ -14,7 +14,10 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use super::*;
 use crate::{
     domain::{Command, Currency, IdempotencyKey, Money, Quantity, Refusal, Sku, Status},
-    orders::{InternalToken, OrderError},
+    orders::{
+        InternalToken, OrderError,
+        protocol::{self, ReadMessage, Reply},
+    },
 };
 
 const TOKEN: &str = "a token of the tests";
@@ -123,7 +126,7 @@ impl Running {
 
     /// Ends as `kill -9` does: nothing is flushed, closed or given back. The databases' own tasks are cut off from the store.
     async fn crash(mut self) {
-        for shard in self.worker.shards() {
+        for shard in self.worker.service.shards() {
             shard.cut_off();
         }
         self.life.abort();
@@ -267,6 +270,55 @@ async fn two_workers_share_the_shards_and_a_hand_over_fails_no_command() {
         let stored = client.read(order).await.expect("reads").order;
         assert_eq!(stored.items[0].quantity.get(), added, "each was applied once");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_a_worker_that_gave_a_shard_away_is_told_who_has_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let first = start(folder.path()).await;
+    first.ready().await;
+    let second = start(folder.path()).await;
+    until("the shards are shared", || first.owns().len() == 2 && second.owns().len() == 2).await;
+    let client = first.client();
+    let (order, shard) = loop {
+        let order = client.order_id(&key());
+        let shard = shard_of(order, 4);
+        if second.owns().contains(&shard) {
+            break (order, shard);
+        }
+    };
+    let question = ReadMessage { format: protocol::FORMAT, order, patience_millis: 1_000 };
+    let asking = client::http()
+        .expect("a client")
+        .post(format!("http://{}{}", first.worker.settings.address, protocol::READS_PATH))
+        .bearer_auth(TOKEN)
+        .json(&question);
+    let reply = asking.send().await.expect("an answer").bytes().await.expect("a body");
+    let Reply::NotOwner { lease: Some(lease) } = serde_json::from_slice(&reply).expect("a reply") else {
+        panic!("{reply:?}");
+    };
+    assert_eq!(lease.holder.expect("a holder").boot_id, second.worker.boot_id);
+    assert_eq!(Some(lease.epoch), second.worker.status().shards.iter().find(|s| s.shard == shard).map(|s| s.epoch));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_waits_for_a_shard_on_the_move_and_no_longer_than_its_deadline() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let running = start(folder.path()).await;
+    running.ready().await;
+    let order = create(&running.client()).await;
+    let service = &running.worker.service;
+    let shard = service.serving(shard_of(order, 4)).expect("it is served");
+    service.closing(Arc::clone(&shard));
+    let client = running.impatient_client();
+    let began = Instant::now();
+    assert_eq!(client.execute(order, add("A-1", 1)).await, Err(OrderError::NotDone));
+    assert!((900..1_100).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
+    let client = running.client();
+    let waiting = tokio::spawn(async move { client.execute(order, add("A-1", 1)).await });
+    until("the question has come", || service.waiting() == 1).await;
+    service.serve(shard);
+    assert_eq!(waiting.await.expect("no panic").expect("adds").order.version, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

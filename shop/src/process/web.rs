@@ -160,7 +160,11 @@ pub(super) async fn open_shop(store: &Store, config: &ShopConfig, readiness: &Re
             Err(error) => error.waiting(),
         };
         if before != Some(waiting.reason) {
-            tracing::warn!(reason = ?waiting.reason, message = waiting.message, "the store is not this shop's yet");
+            if waiting.reason == WaitingReason::Starting {
+                tracing::info!(message = waiting.message, "the store is not this shop's yet");
+            } else {
+                tracing::warn!(reason = ?waiting.reason, message = waiting.message, "the store cannot be used yet");
+            }
             if let Some(reason) = before.filter(|reason| *reason != WaitingReason::Starting) {
                 readiness.clear(reason);
             }
