@@ -15,7 +15,7 @@ HERE=$(dirname "${BASH_SOURCE[0]}")
 use_tools kubernetes helm kubeconform
 NODE_PATH=$(tool_dir browser)/node_modules
 export NODE_PATH
-# They share one small machine and measure times, so one after the other.
+# Those of one provider run one after the other.
 export RUST_TEST_THREADS=${RUST_TEST_THREADS:-1}
 
 if [[ ${CLUSTER:-local} != context ]]; then
@@ -35,24 +35,39 @@ mapfile -t programs < <(
 ((${#programs[@]})) || fail "the end-to-end tests did not compile: cargo test --workspace --no-run"
 
 # Tests that need nothing of one provider; they run on each.
-ON_EVERY_PROVIDER=(selling:: faults:: catalogue:: deletion:: children:: browser:: scaling:: policies:: storage::an_emptied)
+ON_EVERY_PROVIDER=(selling:: faults:: catalogue:: deletion:: children:: browser:: scaling:: rolling:: policies:: orders:: storage::an_emptied)
 PROVIDERS=${PROVIDERS:-embedded aws azure}
+LOGS=$(mktemp -d)
+trap 'jobs -p | xargs --no-run-if-empty kill 2>/dev/null; rm -rf "$LOGS"' EXIT
 status=0
 cd "$ROOT/e2e"
 # tests PROVIDER [NAME...]
 tests() {
-    local program
-    say "end-to-end tests on $1"
+    local program failed=0
     for program in "${programs[@]}"; do
-        PROVIDER=$1 "$program" --ignored "${@:2}" || status=1
+        PROVIDER=$1 "$program" --ignored "${@:2}" || failed=1
     done
+    return "$failed"
 }
-[[ ! $PROVIDERS =~ embedded ]] || tests embedded "$@"
+declare -A running
+# begin PROVIDER [NAME...]: most of a test is waiting, so the providers' go on beside each other. Those that measure have the
+# cluster to themselves (e2e/src/cluster/turn.rs).
+begin() {
+    say "end-to-end tests on $1 begin"
+    tests "$@" >"$LOGS/$1" 2>&1 &
+    running[$1]=$!
+}
+[[ ! $PROVIDERS =~ embedded ]] || begin embedded "$@"
 if [[ ${CLUSTER:-local} == local ]]; then
     emulators=$(print_emulators)
     eval "$emulators"
     (($#)) || set -- "${ON_EVERY_PROVIDER[@]}"
-    [[ ! $PROVIDERS =~ aws ]] || tests aws "$@"
-    [[ ! $PROVIDERS =~ azure ]] || tests azure "$@"
+    [[ ! $PROVIDERS =~ aws ]] || begin aws "$@"
+    [[ ! $PROVIDERS =~ azure ]] || begin azure "$@"
 fi
+for provider in "${!running[@]}"; do
+    wait "${running[$provider]}" || status=1
+    say "end-to-end tests on $provider"
+    cat "$LOGS/$provider"
+done
 exit "$status"

@@ -12,10 +12,12 @@ mod provider;
 pub mod recorder;
 pub mod shop;
 mod store;
+mod turn;
 
 pub use kubectl::{helm, kubectl, kubectl_with_input};
-pub use namespace::{Share, TestNamespace, in_namespace};
-pub use node::{kill_container, tag_image};
+pub use namespace::{TestNamespace, in_namespace};
+pub use node::{kill_container, pause_container, resume_container, tag_image};
 pub use operator::{CHART, MANIFEST, OPERATOR_NAMESPACE, RELEASE, images, install_operator};
 pub use shop::{Shop, embedded};
 pub use store::{verify_store, volume_folder};
+pub use turn::Share;

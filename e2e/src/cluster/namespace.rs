@@ -7,23 +7,12 @@ use k8s_openapi::api::core::v1::{Namespace, PersistentVolume};
 use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams};
 use kube::{Api, Client};
 use serde_json::Value;
-use tokio::sync::RwLock;
 
 use super::kubectl::run;
 use super::operator::ensure_operator;
 use super::provider::new_store;
 use super::shop::embedded;
-
-/// Whether a test may run beside others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Share {
-    /// Beside others of its kind: it neither measures times nor changes the operator.
-    Together,
-    /// Alone on the cluster.
-    Alone,
-}
-
-static CLUSTER: RwLock<()> = RwLock::const_new(());
+use super::turn::{Share, Turn};
 
 /// The namespace of one test.
 #[derive(Clone)]
@@ -41,11 +30,8 @@ pub async fn in_namespace<F>(share: Share, name: &str, test: impl FnOnce(TestNam
 where
     F: Future<Output = ()>,
 {
-    // Held until the test has ended; the one is taken beside others, the other waits for all of them.
-    let (_together, _alone) = match share {
-        Share::Together => (Some(CLUSTER.read().await), None),
-        Share::Alone => (None, Some(CLUSTER.write().await)),
-    };
+    // Held until the test has ended.
+    let _turn = Turn::on_cluster(share).await;
     let client = Client::try_default().await.expect("KUBECONFIG names a cluster");
     ensure_operator().await;
     let name = format!("e2e-{name}-{:04x}", std::process::id() & 0xffff);

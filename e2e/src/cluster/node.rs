@@ -9,9 +9,23 @@ use super::operator::images;
 
 /// Kills the program of a pod as a fault would, with SIGKILL; the pod stays and its container is started again.
 pub async fn kill_container(pod: &Pod) {
+    signal(pod, "-KILL").await;
+}
+
+/// Stops the program of a pod, which then answers nobody, until [`resume_container`].
+pub async fn pause_container(pod: &Pod) {
+    signal(pod, "-STOP").await;
+}
+
+/// Lets the program of a pod go on.
+pub async fn resume_container(pod: &Pod) {
+    signal(pod, "-CONT").await;
+}
+
+async fn signal(pod: &Pod, signal: &str) {
     let uid = pod.metadata.uid.as_deref().expect("a pod has a UID");
     let process = process_of(uid).unwrap_or_else(|| panic!("no program of pod {uid} runs on this machine"));
-    run("kill", &["-KILL", &process.to_string()], "").await.expect("it can be killed");
+    run("kill", &[signal, &process.to_string()], "").await.expect("it can be told");
 }
 
 /// The number of the shop's process in the pod with this UID. The kubelet names a pod's control group after its UID.
@@ -37,8 +51,8 @@ pub async fn tag_image(suffix: &str) -> String {
     new
 }
 
-/// The folder of the local cluster, in which its kubeconfig is.
-fn run_folder() -> PathBuf {
+/// The folder of the cluster, in which its kubeconfig is.
+pub(super) fn run_folder() -> PathBuf {
     let kubeconfig = std::env::var("KUBECONFIG").expect("KUBECONFIG names a cluster");
     Path::new(&kubeconfig).parent().expect("it is in a folder").to_owned()
 }

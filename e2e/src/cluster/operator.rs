@@ -3,6 +3,7 @@
 use tokio::sync::OnceCell;
 
 use super::kubectl::helm;
+use super::turn::Turn;
 
 /// Namespace of the operator.
 pub const OPERATOR_NAMESPACE: &str = "cloudshop-system";
@@ -25,7 +26,12 @@ pub const CHART: &str = "../charts/cloudshop";
 pub const MANIFEST: &str = "../charts/install.yaml";
 
 pub(super) async fn ensure_operator() {
-    INSTALLED.get_or_init(async || install_operator(&images().1).await).await;
+    INSTALLED
+        .get_or_init(async || {
+            let _turn = Turn::to_install().await;
+            install_operator(&images().1).await;
+        })
+        .await;
 }
 
 /// Installs the operator with the images of this tag, or moves it there.

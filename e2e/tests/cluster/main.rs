@@ -12,6 +12,7 @@ mod children;
 mod deletion;
 mod faults;
 mod install;
+mod orders;
 mod policies;
 mod refusals;
 mod rolling;

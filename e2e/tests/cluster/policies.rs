@@ -11,7 +11,7 @@ use e2e::cluster::policies::{Direction, Policies};
 use e2e::cluster::recorder::Recorder;
 use e2e::cluster::{
     OPERATOR_NAMESPACE, Share, Shop, TestNamespace, embedded, images, in_namespace, kill_container, kubectl,
-    kubectl_with_input,
+    kubectl_with_input, pause_container, resume_container,
 };
 use e2e::wait::until;
 use hyper::Method;
@@ -57,6 +57,7 @@ async fn policies_allow_every_connection_that_a_shop_makes_and_nothing_that_it_d
             is(&made.from, "customer", None) && is(&made.to, "corner", Some("web")) && made.port == PUBLIC
         })
         .await;
+        have_a_web_pod_asked(&corner, &recorder).await;
         live_through_much(&corner).await;
 
         let policies = read_policies(&namespace).await;
@@ -74,6 +75,17 @@ async fn policies_allow_every_connection_that_a_shop_makes_and_nothing_that_it_d
         assert_what_is_tried_is_recorded_and_refused(&policies, &recorder, &ends).await;
     })
     .await;
+}
+
+/// A web pod is asked how it fares only while it is not ready.
+async fn have_a_web_pod_asked(shop: &Shop, recorder: &Recorder) {
+    let web = shop.pods(Some("web")).await;
+    pause_container(&web[0]).await;
+    seen(recorder, "the operator asks a web pod why it is not ready", |made| {
+        is(&made.to, &shop.name, Some("web")) && made.port == INTERNAL
+    })
+    .await;
+    resume_container(&web[0]).await;
 }
 
 /// Buys, kills a worker, brings a new catalogue into the other one, and rolls all pods.

@@ -94,3 +94,64 @@ async fn a_verification_takes_its_ledger_from_its_input_and_claims_nothing_witho
     assert!(said.contains("1 phantom") && said.contains(&order), "nobody attempted it: {said}");
     assert_eq!(output.status.code(), Some(1));
 }
+
+#[tokio::test]
+async fn exported_orders_are_imported_into_another_shop_whole_and_once() {
+    let (from, to) = (folder(), folder());
+    let shop = ShopProcess::start(from.path()).await;
+    let api = shop.api().await;
+    let sku = api.products(1).await[0]["sku"].as_str().expect("a SKU").to_owned();
+    let mut orders = Vec::new();
+    for quantity in 1..=5 {
+        let order = api.create(&new_key()).await;
+        api.add(&order, &sku, quantity).await;
+        orders.push(order);
+    }
+    api.submit(&orders[0]).await;
+    api.confirmed(&orders[0]).await;
+    shop.end().await;
+    let exported = export(&from.path().join("data"));
+    assert_eq!(exported.len(), 5);
+
+    let lines = to.path().join("orders.jsonl");
+    let data = to.path().join("data");
+    std::fs::create_dir(&data).expect("an empty folder");
+    let import = ["import", lines.to_str().expect("UTF-8"), "--data", data.to_str().expect("UTF-8")];
+    std::fs::write(&lines, exported.concat()).expect("written");
+    assert_eq!(said_in_the_end(&shop_verb(&import), 0), "5 orders imported, 0 were there already");
+    assert_eq!(said_in_the_end(&shop_verb(&import), 0), "0 orders imported, 5 were there already");
+    assert_eq!(export(&data), exported, "what comes out again is what went in");
+    assert_eq!(verified_orders(&data, None), 5);
+
+    std::fs::write(&lines, exported[0].replace(&sku, "OTHER-1")).expect("written");
+    let refused = shop_verb(&import);
+    said_in_the_end(&refused, 2);
+    let complaint = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(complaint.contains("line 1") && complaint.contains("digest"), "{complaint}");
+
+    let shop = ShopProcess::start(to.path()).await;
+    let api = shop.api().await;
+    assert_eq!(api.order(&orders[0]).await["status"], "confirmed");
+    let more = api.add(&orders[4], &sku, 1).await;
+    assert_eq!(more["items"][0]["quantity"], 6, "an imported order goes on: {more}");
+    let refused = shop_verb(&import);
+    assert_eq!(refused.status.code(), Some(1));
+    let complaint = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(complaint.contains("runs; end it"), "{complaint}");
+    shop.end().await;
+}
+
+/// The lines that `shop export` prints of the shop in `data`, sorted.
+fn export(data: &std::path::Path) -> Vec<String> {
+    let printed = shop_verb(&["export", "--data", data.to_str().expect("UTF-8")]).stdout;
+    let mut lines: Vec<String> =
+        String::from_utf8(printed).expect("text").split_inclusive('\n').map(str::to_owned).collect();
+    lines.sort_unstable();
+    lines
+}
+
+/// What a verb printed as its last line, having ended with `code`.
+fn said_in_the_end(output: &std::process::Output, code: i32) -> String {
+    assert_eq!(output.status.code(), Some(code), "{output:?}");
+    String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().to_owned()
+}

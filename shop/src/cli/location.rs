@@ -62,14 +62,29 @@ impl Location {
         Ok(Store::open(&self.storage()?).await?)
     }
 
+    /// The folder of a shop that no operator made; none when a config file says where the shop is.
+    pub(super) fn folder(&self) -> Result<Option<EmbeddedConfig>, LocationError> {
+        let Some(folder) = &self.data else { return Ok(None) };
+        if !folder.is_dir() {
+            return Err(LocationError::NoFolder(folder.clone()));
+        }
+        Ok(Some(EmbeddedConfig { path: absolute(folder)? }))
+    }
+
+    /// The config file, of a shop whose pods run.
+    pub(super) fn config(&self) -> Result<ShopConfig, LocationError> {
+        match &self.config {
+            Some(path) => read(path),
+            None if Path::new(CONFIG_PATH).exists() => read(Path::new(CONFIG_PATH)),
+            None => Err(LocationError::Unnamed),
+        }
+    }
+
     /// Where the store is, without opening it.
     pub(super) fn storage(&self) -> Result<StorageConfig, LocationError> {
-        Ok(match (&self.config, &self.data) {
-            (Some(path), _) => read(path)?.storage,
-            (None, Some(folder)) if folder.is_dir() => embedded(folder)?,
-            (None, Some(folder)) => return Err(LocationError::NoFolder(folder.clone())),
-            (None, None) if Path::new(CONFIG_PATH).exists() => read(Path::new(CONFIG_PATH))?.storage,
-            (None, None) => return Err(LocationError::Unnamed),
+        Ok(match self.folder()? {
+            Some(embedded) => embedded.into(),
+            None => self.config()?.storage,
         })
     }
 }
@@ -82,6 +97,9 @@ pub(super) fn read(path: &Path) -> Result<ShopConfig, LocationError> {
 
 /// The storage of a shop whose data is in `folder`.
 pub(super) fn embedded(folder: &Path) -> Result<StorageConfig, LocationError> {
-    let path = std::path::absolute(folder).map_err(|source| LocationError::Read { path: folder.to_owned(), source })?;
-    Ok(StorageConfig::from(EmbeddedConfig { path }))
+    Ok(StorageConfig::from(EmbeddedConfig { path: absolute(folder)? }))
+}
+
+fn absolute(folder: &Path) -> Result<PathBuf, LocationError> {
+    std::path::absolute(folder).map_err(|source| LocationError::Read { path: folder.to_owned(), source })
 }

@@ -11,13 +11,13 @@ use std::{error::Error, io::Write, process::ExitCode};
 use clap::{Parser, Subcommand};
 
 use crate::{
-    catalogue::{ImportArgs, SampleArgs},
+    catalogue::{ImportArgs as CatalogueArgs, SampleArgs},
     telemetry::{self, LogFormat},
 };
 
 use self::{
     location::Location,
-    orders::VerifyArgs,
+    orders::{ImportArgs, VerifyArgs},
     pods::{PodArgs, RunArgs},
 };
 
@@ -44,6 +44,8 @@ enum Verb {
     Doctor(Location),
     /// Write all orders as JSON Lines, each with its digest.
     Export(Location),
+    /// Take orders in that were exported, each whole and once; those that are there already stay as they are.
+    Import(ImportArgs),
     /// Check what is stored, and compare it with a ledger of what was answered.
     Verify(VerifyArgs),
 }
@@ -53,7 +55,7 @@ enum CatalogueVerb {
     /// Import products as the shop's catalogue, all or none.
     Import {
         #[command(flatten)]
-        arguments: ImportArgs,
+        arguments: CatalogueArgs,
         #[command(flatten)]
         location: Location,
     },
@@ -110,6 +112,7 @@ fn run(verb: Verb) -> Ending {
             Verb::Catalogue(CatalogueVerb::Sample(arguments)) => catalogue::sample(arguments),
             Verb::Doctor(location) => doctor::doctor(location).await,
             Verb::Export(location) => orders::export(location).await,
+            Verb::Import(arguments) => orders::import(arguments).await,
             Verb::Verify(arguments) => orders::verify(arguments).await,
         }
     })

@@ -1,4 +1,4 @@
-//! `shop export` and `shop verify`: what the store itself holds. Does I/O.
+//! `shop export` and `shop verify`, which read the store itself, and `shop import`. Does I/O.
 
 use std::{
     io,
@@ -6,9 +6,20 @@ use std::{
     process::ExitCode,
 };
 
-use tokio::io::AsyncReadExt;
+use std::sync::Arc;
 
-use crate::orders::{Ledger, StoredOrders, VerifyReport};
+use tokio::{
+    fs::File,
+    io::{AsyncBufRead, AsyncReadExt, BufReader},
+};
+
+use crate::{
+    orders::{
+        ImportCount, InternalToken, Ledger, OrderClient, Role, ShopOpener, StoredOrders, VerifyReport,
+        import as import_orders,
+    },
+    process::offline,
+};
 
 use super::{Ending, Failure, location::Location, print};
 
@@ -17,6 +28,18 @@ const VIOLATED: u8 = 1;
 
 /// Nothing can be said, since something could not be read.
 const UNREAD: u8 = 2;
+
+/// The input has to be mended.
+const REFUSED: u8 = 2;
+
+/// Arguments of `shop import`.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct ImportArgs {
+    /// File with the orders, as `shop export` writes them; - reads standard input.
+    file: PathBuf,
+    #[command(flatten)]
+    location: Location,
+}
 
 /// Arguments of `shop verify`.
 #[derive(Clone, Debug, clap::Args)]
@@ -47,6 +70,44 @@ pub(super) async fn export(location: Location) -> Ending {
     let count = orders.export(&mut tokio::io::stdout()).await.map_err(unread)?;
     tracing::info!(count, "orders exported");
     Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn import(arguments: ImportArgs) -> Ending {
+    let ImportArgs { file, location } = arguments;
+    let input: Box<dyn AsyncBufRead + Unpin> = if file.as_os_str() == "-" {
+        Box::new(BufReader::new(tokio::io::stdin()))
+    } else {
+        let opened = File::open(&file).await;
+        Box::new(BufReader::new(
+            opened.map_err(|error| Failure::new(1, format!("{} cannot be read: {error}", file.display())))?,
+        ))
+    };
+    let mut count = ImportCount::default();
+    let ended = match location.folder().map_err(|error| Failure::new(1, error))? {
+        // Nobody answers for these orders, so this process does.
+        Some(embedded) => {
+            let work = async |client| import_orders(&client, input, &mut count).await;
+            Box::pin(offline(embedded, work)).await.map_err(|error| Failure::new(1, error))?
+        }
+        None => import_orders(&client_of_pods(&location).await?, input, &mut count).await,
+    };
+    let ImportCount { new, known } = count;
+    print(format_args!("{new} orders imported, {known} were there already"))?;
+    match ended {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) if error.is_of_the_input() => Err(Failure::new(REFUSED, error)),
+        Err(error) => Err(Failure::new(1, error)),
+    }
+}
+
+/// A client of the workers of a shop whose pods run.
+async fn client_of_pods(location: &Location) -> Result<OrderClient, Failure> {
+    let config = location.config().map_err(|error| Failure::new(1, error))?;
+    let token = InternalToken::from_file(&config.internal.token_file).map_err(|error| Failure::new(1, error))?;
+    let blobs = location.open().await.map_err(|error| Failure::new(1, error))?.blobs;
+    let mut opener = ShopOpener::new(Arc::clone(&blobs), config.shop, &config.orders, Role::Web);
+    let records = opener.attempt(std::time::Duration::ZERO).await.map_err(|error| Failure::new(1, error))?;
+    OrderClient::new(blobs, records, token).map_err(|error| Failure::new(1, error))
 }
 
 pub(super) async fn verify(arguments: VerifyArgs) -> Ending {

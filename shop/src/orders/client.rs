@@ -22,8 +22,13 @@ use crate::domain::{IdempotencyKey, OrderId, Request, shard_of};
 
 use super::{
     answer::{Answer, OrderError},
+    export::Exported,
+    import::Imported,
     lease::{Lease, Leases},
-    protocol::{COMMANDS_PATH, CommandMessage, FORMAT, MAX_ANSWER_BYTES, READS_PATH, ReadMessage, Reply},
+    protocol::{
+        COMMANDS_PATH, CommandMessage, FORMAT, IMPORTS_PATH, ImportMessage, MAX_ANSWER_BYTES, READS_PATH, ReadMessage,
+        Reply,
+    },
     records::ShopRecords,
     registry::Registry,
     token::InternalToken,
@@ -100,8 +105,8 @@ impl fmt::Debug for OrderClient {
 }
 
 /// What one try says about the next.
-enum Tried {
-    Done(Result<Answer, OrderError>),
+enum Tried<T> {
+    Done(Result<T, OrderError>),
     /// Nothing was done; ask again, perhaps somebody else.
     Again,
     /// Nothing was done; ask whom this newer lease names.
@@ -114,6 +119,7 @@ enum Tried {
 enum Ask<'a> {
     Command(&'a Request),
     Read,
+    Import(&'a Exported),
 }
 
 impl Ask<'_> {
@@ -164,7 +170,7 @@ impl OrderClient {
     /// # Errors
     /// See [`OrderError`]; at the latest one second after the call.
     pub async fn execute(&self, order: OrderId, request: Request) -> Result<Answer, OrderError> {
-        self.ask(order, Ask::Command(&request)).await
+        self.ask(order, Ask::Command(&request), self.soon(), answer).await
     }
 
     /// Reads an order as it is durably stored.
@@ -172,11 +178,31 @@ impl OrderClient {
     /// # Errors
     /// As of [`execute`](Self::execute).
     pub async fn read(&self, order: OrderId) -> Result<Answer, OrderError> {
-        self.ask(order, Ask::Read).await
+        self.ask(order, Ask::Read, self.soon(), answer).await
     }
 
-    async fn ask(&self, order: OrderId, ask: Ask<'_>) -> Result<Answer, OrderError> {
-        let deadline = Instant::now() + self.deadline;
+    /// Takes an exported order into its shard, unless there is one of its id.
+    ///
+    /// # Errors
+    /// As of [`execute`](Self::execute), at the latest at the deadline. Whatever the outcome, it may be tried again.
+    pub async fn import(&self, exported: Exported, deadline: Instant) -> Result<Imported, OrderError> {
+        self.ask(exported.order.id, Ask::Import(&exported), deadline, imported).await
+    }
+
+    /// When a customer must have been answered.
+    fn soon(&self) -> Instant {
+        Instant::now() + self.deadline
+    }
+
+    /// Asks until the owner of the order's shard has answered, or the deadline has come. `done` takes what it asked for out
+    /// of a reply.
+    async fn ask<T>(
+        &self,
+        order: OrderId,
+        ask: Ask<'_>,
+        deadline: Instant,
+        done: fn(Reply) -> Tried<T>,
+    ) -> Result<T, OrderError> {
         let _permit = self.admission.try_acquire().map_err(|_| OrderError::Overloaded { retry_after: COME_BACK })?;
         let shard = shard_of(order, self.records.shards);
         let mut unknown = false;
@@ -184,7 +210,7 @@ impl OrderClient {
         loop {
             let (owner, looks) = self.owner(shard, deadline).await;
             if let Some(address) = owner {
-                match self.try_once(&address, order, &ask, deadline).await {
+                match self.try_once(&address, order, &ask, deadline, done).await {
                     Tried::Done(result) => return result.map_err(|error| ask.unless_unknown(unknown, error)),
                     Tried::Again => {}
                     Tried::Elsewhere(lease) => {
@@ -201,7 +227,7 @@ impl OrderClient {
                 return Err(match ask {
                     Ask::Read => OrderError::Unreadable,
                     Ask::Command(request) if unknown => OrderError::OutcomeUnknown { key: request.key.clone() },
-                    Ask::Command(_) => OrderError::NotDone,
+                    Ask::Command(_) | Ask::Import(_) => OrderError::NotDone,
                 });
             }
             tokio::time::sleep(pause.min(left)).await;
@@ -252,7 +278,14 @@ impl OrderClient {
         is_news && has_owner
     }
 
-    async fn try_once(&self, address: &str, order: OrderId, ask: &Ask<'_>, deadline: Instant) -> Tried {
+    async fn try_once<T>(
+        &self,
+        address: &str,
+        order: OrderId,
+        ask: &Ask<'_>,
+        deadline: Instant,
+        done: fn(Reply) -> Tried<T>,
+    ) -> Tried<T> {
         let patience = deadline.saturating_duration_since(Instant::now());
         // The worker gives up a little earlier, so that its reason is here in time.
         let patience_millis = u64::try_from(patience.saturating_sub(REPLY).as_millis()).unwrap_or(0);
@@ -262,6 +295,10 @@ impl OrderClient {
                 (COMMANDS_PATH, encode(&CommandMessage { format: FORMAT, order, request, patience_millis }))
             }
             Ask::Read => (READS_PATH, encode(&ReadMessage { format: FORMAT, order, patience_millis })),
+            Ask::Import(exported) => {
+                let exported = (*exported).clone();
+                (IMPORTS_PATH, encode(&ImportMessage { format: FORMAT, exported, patience_millis }))
+            }
         };
         let sending = self
             .http
@@ -285,19 +322,33 @@ impl OrderClient {
             return Tried::Again;
         }
         match read_body(response).await.and_then(|body| serde_json::from_slice(&body).ok()) {
-            Some(reply) => understood(reply),
+            Some(reply) => done(reply),
             None => Tried::Unknown,
         }
     }
 }
 
-fn understood(reply: Reply) -> Tried {
+fn answer(reply: Reply) -> Tried<Answer> {
     match reply {
         Reply::Answer { answer } => Tried::Done(Ok(*answer)),
+        other => not_done(other),
+    }
+}
+
+fn imported(reply: Reply) -> Tried<Imported> {
+    match reply {
+        Reply::Imported { found } => Tried::Done(Ok(found)),
+        other => not_done(other),
+    }
+}
+
+fn not_done<T>(reply: Reply) -> Tried<T> {
+    match reply {
+        // What was not asked for comes from something that is no worker of this format.
+        Reply::Answer { .. } | Reply::Imported { .. } | Reply::Unknown => Tried::Unknown,
         Reply::Refused { refusal } => Tried::Done(Err(OrderError::Refused(refusal))),
         Reply::NotOwner { lease: Some(lease) } => Tried::Elsewhere(lease),
         Reply::NotOwner { lease: None } | Reply::Format { .. } => Tried::Again,
-        Reply::Unknown => Tried::Unknown,
         Reply::Full => Tried::Done(Err(OrderError::DiskFull)),
         Reply::Overloaded => Tried::Done(Err(OrderError::Overloaded { retry_after: COME_BACK })),
         Reply::Damaged => Tried::Done(Err(OrderError::Unreadable)),

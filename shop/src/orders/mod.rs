@@ -7,6 +7,7 @@ mod client;
 mod clock;
 mod export;
 mod hints;
+mod import;
 mod lease;
 mod membership;
 mod metrics;
@@ -35,7 +36,10 @@ pub use self::{
     answer::{Answer, Durability, OrderError},
     audit::{Fault, FaultKind},
     client::{ClientError, OrderClient},
+    export::LineError,
+    import::{ImportCount, ImportError, import},
     metrics::OrderMetrics,
+    predecessor::is_used,
     records::{OpenError, Role, ShopOpener, ShopRecords},
     stored::{StoredError, StoredOrders},
     survey::Survey,

@@ -50,6 +50,23 @@ impl Succession {
     }
 }
 
+/// Whether a process that runs has the lock in `folder`.
+///
+/// # Errors
+/// When there is a lock file that cannot be looked at.
+pub fn is_used(folder: &Path) -> io::Result<bool> {
+    let file = match File::open(folder.join(FILE)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,6 +85,16 @@ mod tests {
         drop(first);
         let third = Succession::take(folder.path(), &boot(3)).expect("takes");
         assert_eq!(third.predecessor, Some(boot(1)));
+    }
+
+    #[test]
+    fn a_folder_is_used_while_a_process_has_its_lock() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert!(!is_used(folder.path()).expect("looks"));
+        let first = Succession::take(folder.path(), &boot(1)).expect("takes");
+        assert!(is_used(folder.path()).expect("looks"));
+        drop(first);
+        assert!(!is_used(folder.path()).expect("looks"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{OrderId, Refusal, Request};
 
-use super::{answer::Answer, lease::Lease, shard::ShardError};
+use super::{answer::Answer, export::Exported, import::Imported, lease::Lease, shard::ShardError};
 
 /// The newest format that this build speaks; a worker refuses newer ones by number.
 pub(super) const FORMAT: u32 = 1;
@@ -19,6 +19,12 @@ pub(super) const READS_PATH: &str = "/internal/v1/reads";
 pub(super) const LOOK_PATH: &str = "/internal/v1/look";
 /// Path that tells a worker that a lease was given to it.
 pub(super) const GIFTS_PATH: &str = "/internal/v1/gifts";
+
+/// Path of orders that were exported before.
+pub(super) const IMPORTS_PATH: &str = "/internal/v1/imports";
+
+/// Largest body of an order to import, with a thousand lines and commands, several times over.
+pub(super) const MAX_IMPORT_BYTES: usize = 4 * 1024 * 1024;
 
 /// Largest body of an internal request: a command with its longest texts, several times over.
 pub(super) const MAX_REQUEST_BYTES: usize = 64 * 1024;
@@ -53,6 +59,17 @@ pub(super) struct ReadMessage {
     pub(super) patience_millis: u64,
 }
 
+/// An exported order for the owner of its shard.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct ImportMessage {
+    /// [`FORMAT`].
+    pub(super) format: u32,
+    /// The order.
+    pub(super) exported: Exported,
+    /// How long the asker waits, in milliseconds.
+    pub(super) patience_millis: u64,
+}
+
 /// A lease that was given to whoever gets this.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct GiftMessage {
@@ -75,6 +92,11 @@ pub(super) enum Reply {
     Answer {
         /// The order and what is known of it.
         answer: Box<Answer>,
+    },
+    /// What became of an order that was to be imported.
+    Imported {
+        /// Whether it was there.
+        found: Imported,
     },
     /// Decided: no.
     Refused {
@@ -103,9 +125,9 @@ pub(super) enum Reply {
 
 impl Reply {
     /// What is replied to a question that ended like this; `lease` is that of its shard, for who does not own it.
-    pub(super) fn to(result: Result<Answer, ShardError>, lease: impl FnOnce() -> Option<Lease>) -> Self {
+    pub(super) fn to<T: Into<Self>>(result: Result<T, ShardError>, lease: impl FnOnce() -> Option<Lease>) -> Self {
         match result {
-            Ok(answer) => Self::Answer { answer: Box::new(answer) },
+            Ok(done) => done.into(),
             Err(ShardError::Refused(refusal)) => Self::Refused { refusal },
             Err(ShardError::NotOwner) => Self::NotOwner { lease: lease() },
             Err(ShardError::Unknown) => Self::Unknown,
@@ -113,6 +135,18 @@ impl Reply {
             Err(ShardError::Overloaded) => Self::Overloaded,
             Err(ShardError::Damaged) => Self::Damaged,
         }
+    }
+}
+
+impl From<Answer> for Reply {
+    fn from(answer: Answer) -> Self {
+        Self::Answer { answer: Box::new(answer) }
+    }
+}
+
+impl From<Imported> for Reply {
+    fn from(found: Imported) -> Self {
+        Self::Imported { found }
     }
 }
 

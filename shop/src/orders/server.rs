@@ -1,4 +1,4 @@
-//! The internal API of a worker: commands, reads, gifts of leases, a nudge, and its status. Each request carries the shop's token.
+//! The internal API of a worker: commands, reads, imports, gifts of leases, a nudge, and its status. Each request carries the shop's token.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,8 +17,8 @@ use tokio::time::Instant;
 
 use super::{
     protocol::{
-        COMMANDS_PATH, CommandMessage, FORMAT, GIFTS_PATH, GiftMessage, LOOK_PATH, MAX_PATIENCE, MAX_REQUEST_BYTES,
-        READS_PATH, ReadMessage, Reply,
+        COMMANDS_PATH, CommandMessage, FORMAT, GIFTS_PATH, GiftMessage, IMPORTS_PATH, ImportMessage, LOOK_PATH,
+        MAX_IMPORT_BYTES, MAX_PATIENCE, MAX_REQUEST_BYTES, READS_PATH, ReadMessage, Reply,
     },
     worker::Worker,
 };
@@ -31,6 +31,7 @@ impl Worker {
             .route(READS_PATH, post(read))
             .route(LOOK_PATH, post(look))
             .route(GIFTS_PATH, post(gift))
+            .route(IMPORTS_PATH, post(import).layer(DefaultBodyLimit::max(MAX_IMPORT_BYTES)))
             .route(STATUS_PATH, get(status))
             .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
             .route_layer(middleware::from_fn_with_state(Arc::clone(self), authorise))
@@ -82,6 +83,16 @@ async fn read(State(worker): State<Arc<Worker>>, body: Bytes) -> Response {
     };
     let result = worker.read(message.order, deadline(message.patience_millis)).await;
     Json(Reply::to(result, || worker.lease_of(message.order))).into_response()
+}
+
+async fn import(State(worker): State<Arc<Worker>>, body: Bytes) -> Response {
+    let ImportMessage { format: _, exported, patience_millis } = match message(&body) {
+        Ok(message) => message,
+        Err(response) => return *response,
+    };
+    let order = exported.order.id;
+    let result = worker.import(Arc::new(exported), deadline(patience_millis)).await;
+    Json(Reply::to(result, || worker.lease_of(order))).into_response()
 }
 
 async fn look(State(worker): State<Arc<Worker>>) -> StatusCode {

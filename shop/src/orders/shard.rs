@@ -1,6 +1,7 @@
 //! One order shard: its database, and commands on it one at a time for each order. Does I/O.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
@@ -21,11 +22,15 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::domain::{Command, Decision, Order, OrderId, Outcome, Refusal, Request, Status, apply};
+use crate::domain::{
+    Command, CommandRecord, Decision, IdempotencyKey, Order, OrderId, Outcome, Refusal, Request, Status, apply,
+};
 
 use super::{
     answer::{Answer, Durability},
     clock::{Clock, ShardClock},
+    export::Exported,
+    import::Imported,
     membership::Validity,
     metrics::OrderMetrics,
     object_store_bridge::{Gate, GateKeeper},
@@ -267,6 +272,71 @@ impl Shard {
         self.answer(order)
     }
 
+    /// Takes in an order as it was exported, unless there is one of its id.
+    pub(super) async fn import(
+        self: &Arc<Self>,
+        exported: Arc<Exported>,
+        deadline: Instant,
+    ) -> Result<Imported, ShardError> {
+        let _answering = self.enter()?;
+        let permit = Arc::clone(&self.admission).try_acquire_owned().map_err(|_| ShardError::Overloaded)?;
+        let shard = Arc::clone(self);
+        let importing = self.tasks.spawn(async move {
+            let _permit = permit;
+            shard.take_in(&exported).await
+        });
+        let (found, sequence) = match tokio::time::timeout_at(deadline, importing).await {
+            Ok(Ok(taken)) => taken?,
+            Ok(Err(_ended)) => return Err(ShardError::Unknown),
+            Err(_late) => return Err(ShardError::Unknown),
+        };
+        self.wait_until_durable(sequence, deadline).await?;
+        if self.term.holds() { Ok(found) } else { Err(ShardError::Unknown) }
+    }
+
+    async fn take_in(&self, Exported { order, commands }: &Exported) -> Result<(Imported, u64), ShardError> {
+        let _turn = self.turn(order.id).await;
+        let order_name = rows::order_name(order.id);
+        if let Some((stored, sequence)) = self.get::<Order>(&order_name).await? {
+            // The order may have gone on since, as one that is imported as submitted does.
+            let known = stored == *order || self.has_all(order.id, commands).await?;
+            return Ok((if known { Imported::Known } else { Imported::Differs }, sequence));
+        }
+        let mut batch = WriteBatch::new();
+        put(&mut batch, &order_name, order)?;
+        for (key, record) in commands {
+            put(&mut batch, &rows::command_name(order.id, key), record)?;
+        }
+        if order.status == Status::Submitted {
+            put(&mut batch, &rows::outbox_name(order.id), &OutboxRow { submitted_at: order.updated_at })?;
+        }
+        let sequence = self.write(batch).await?;
+        if order.status == Status::Submitted {
+            self.outbox().submitted(order.id);
+        }
+        Ok((Imported::New, sequence))
+    }
+
+    async fn has_all(
+        &self,
+        order: OrderId,
+        commands: &BTreeMap<IdempotencyKey, CommandRecord>,
+    ) -> Result<bool, ShardError> {
+        for (key, record) in commands {
+            let stored = self.get::<CommandRecord>(&rows::command_name(order, key)).await?;
+            if stored.is_none_or(|(stored, _)| stored != *record) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The turn of an order, in which nobody else decides about it.
+    async fn turn(&self, id: OrderId) -> tokio::sync::MutexGuard<'_, ()> {
+        let turn = usize::from(u16::from_be_bytes([id.as_bytes()[0], id.as_bytes()[1]])) % TURNS;
+        self.turns[turn].lock().await
+    }
+
     fn enter(&self) -> Result<tokio_util::task::task_tracker::TaskTrackerToken, ShardError> {
         // The token first: whoever closes sets the flag and then waits for all tokens.
         let token = self.tasks.token();
@@ -282,8 +352,7 @@ impl Shard {
 
     /// Decides and writes, as the only one for this order.
     async fn decide(&self, id: OrderId, request: &Request) -> Result<Decided, ShardError> {
-        let turn = usize::from(u16::from_be_bytes([id.as_bytes()[0], id.as_bytes()[1]])) % TURNS;
-        let _turn = self.turns[turn].lock().await;
+        let _turn = self.turn(id).await;
         let order_name = rows::order_name(id);
         let command_name = rows::command_name(id, &request.key);
         let stored = self.get::<Order>(&order_name).await?;

@@ -32,7 +32,9 @@ use super::{
     answer::Answer,
     client::{self, ClientError, OrderClient},
     clock::{Clock, MachineClock},
+    export::Exported,
     hints,
+    import::Imported,
     lease::Lease,
     membership::{BootId, Heartbeat, Pace},
     metrics::OrderMetrics,
@@ -410,21 +412,40 @@ impl Worker {
         request: Request,
         deadline: Instant,
     ) -> Result<Answer, ShardError> {
-        loop {
-            let shard = self.owned(order, deadline).await?;
-            match shard.execute(order, request.clone(), deadline).await {
-                // It began to close after it was found, and did nothing.
-                Err(ShardError::NotOwner) if shard.is_closing() => {}
-                result => return result,
-            }
-        }
+        let ask = |shard: Arc<Shard>| {
+            let request = request.clone();
+            async move { shard.execute(order, request, deadline).await }
+        };
+        self.on_shard(order, deadline, ask).await
     }
 
     /// Reads an order of a shard that this worker owns.
     pub(super) async fn read(&self, order: OrderId, deadline: Instant) -> Result<Answer, ShardError> {
+        self.on_shard(order, deadline, |shard| async move { shard.read(order, deadline).await }).await
+    }
+
+    /// Takes an exported order into a shard that this worker owns.
+    pub(super) async fn import(&self, exported: Arc<Exported>, deadline: Instant) -> Result<Imported, ShardError> {
+        let ask = |shard: Arc<Shard>| {
+            let exported = Arc::clone(&exported);
+            async move { shard.import(exported, deadline).await }
+        };
+        self.on_shard(exported.order.id, deadline, ask).await
+    }
+
+    async fn on_shard<T, F>(
+        &self,
+        order: OrderId,
+        deadline: Instant,
+        ask: impl Fn(Arc<Shard>) -> F,
+    ) -> Result<T, ShardError>
+    where
+        F: Future<Output = Result<T, ShardError>>,
+    {
         loop {
             let shard = self.owned(order, deadline).await?;
-            match shard.read(order, deadline).await {
+            match ask(Arc::clone(&shard)).await {
+                // It began to close after it was found, and did nothing.
                 Err(ShardError::NotOwner) if shard.is_closing() => {}
                 result => return result,
             }

@@ -2,6 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -10,7 +11,7 @@ use shop_contract::{
     config::{CatalogueConfig, FORMAT, InternalConfig, OrdersConfig, ShopConfig, ShopIdentity},
     status::WaitingReason,
 };
-use storage_adapters::config::StorageConfig;
+use storage_adapters::config::{EmbeddedConfig, StorageConfig};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -48,7 +49,7 @@ pub async fn run_alone(
     let internal_listener = listen_at((Ipv4Addr::LOCALHOST, 0).into())?;
     let internal_address = internal_listener.local_addr().map_err(|source| ProcessError::Listen { address, source })?;
     let config = config(storage);
-    let token = InternalToken::of_process(&Uuid::new_v4().simple().to_string());
+    let token = token();
     let (asked, watch) = asked_to_end()?;
     let readiness = starting();
     // Known to be missing from the start, so that the shop never counts as open in the moment before anybody has looked.
@@ -66,7 +67,7 @@ pub async fn run_alone(
             store: store.clone(),
             address: internal_address.to_string(),
             token: token.clone(),
-            state_folder: config.storage.embedded.as_ref().map(|embedded| embedded.path.join("run")),
+            state_folder: config.storage.embedded.as_ref().map(state_folder),
             flush_interval: WorkerSettings::flush_interval_of(config.storage.provider, config.orders.shards),
             readiness: readiness.clone(),
             metrics: order_metrics,
@@ -119,7 +120,18 @@ pub async fn run_alone(
     }
 }
 
-fn config(storage: StorageConfig) -> ShopConfig {
+/// A token that nobody else knows.
+pub(super) fn token() -> InternalToken {
+    InternalToken::of_process(&Uuid::new_v4().simple().to_string())
+}
+
+/// Where a process says that it runs a shop, beside the shop's data.
+pub(super) fn state_folder(embedded: &EmbeddedConfig) -> PathBuf {
+    embedded.path.join("run")
+}
+
+/// The config of a shop that no operator made.
+pub(super) fn config(storage: StorageConfig) -> ShopConfig {
     ShopConfig {
         format: FORMAT,
         shop: ShopIdentity {

@@ -2,12 +2,13 @@
 
 mod alone;
 mod guard;
+mod offline;
 mod parts;
 mod store_usage;
 mod web;
 mod worker;
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, path::PathBuf};
 
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -15,7 +16,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use self::{alone::run_alone, web::run_web, worker::run_worker};
+pub use self::{alone::run_alone, offline::offline, web::run_web, worker::run_worker};
 use crate::orders::{ClientError, TokenError, WorkerError};
 
 /// Why a process cannot run, or ended by itself.
@@ -27,6 +28,17 @@ pub enum ProcessError {
         /// The address.
         address: SocketAddr,
         /// Why not.
+        source: io::Error,
+    },
+    /// The shop runs, so nothing else may change its orders.
+    #[error("the shop in {0} runs; end it, and repeat this")]
+    Runs(PathBuf),
+    /// Whether the shop runs cannot be found out.
+    #[error("the state folder {folder} cannot be used; mend its permissions")]
+    StateFolder {
+        /// Which folder.
+        folder: PathBuf,
+        /// Why.
         source: io::Error,
     },
     /// The address of the pod is not known.
