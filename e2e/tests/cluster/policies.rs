@@ -52,12 +52,13 @@ async fn policies_allow_every_connection_that_a_shop_makes_and_nothing_that_it_d
             Shop::ready(&namespace, "corner", &two_of_each),
             Shop::ready(&namespace, "market", &one_of_each),
         );
+        // Before the customer comes, who would meet the pod that does not answer.
+        have_a_web_pod_asked(&corner, &recorder).await;
         start_customer(&namespace).await;
         seen(&recorder, "the customer reaches a web pod", |made| {
             is(&made.from, "customer", None) && is(&made.to, "corner", Some("web")) && made.port == PUBLIC
         })
         .await;
-        have_a_web_pod_asked(&corner, &recorder).await;
         live_through_much(&corner).await;
 
         let policies = read_policies(&namespace).await;
@@ -86,6 +87,16 @@ async fn have_a_web_pod_asked(shop: &Shop, recorder: &Recorder) {
     })
     .await;
     resume_container(&web[0]).await;
+    until("all web pods are ready again", Duration::from_secs(30), async || {
+        let pods = shop.pods(Some("web")).await;
+        if pods.iter().all(is_ready) { Ok(()) } else { Err(format!("{} pods", pods.len())) }
+    })
+    .await;
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.iter().filter_map(|status| status.conditions.as_ref()).flatten();
+    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 /// Buys, kills a worker, brings a new catalogue into the other one, and rolls all pods.
