@@ -1,7 +1,9 @@
 //! One order shard: its database, and commands on it one at a time for each order. Does I/O.
 
+mod import;
+mod life;
+
 use std::{
-    collections::BTreeMap,
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
@@ -14,29 +16,26 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use slatedb::{
     Db, WriteBatch,
-    config::{CloseOptions, FlushOptions, FlushType, PutOptions, Ttl},
+    config::{PutOptions, Ttl},
 };
 use tokio::{
     sync::{Mutex as AsyncMutex, Semaphore},
+    task::JoinHandle,
     time::Instant,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 
-use crate::domain::{
-    Command, CommandRecord, Decision, IdempotencyKey, Order, OrderId, Outcome, Refusal, Request, Status, apply,
-};
+use crate::domain::{Command, Decision, Order, OrderId, Outcome, Refusal, Request, Status, apply};
 
 use super::{
     answer::{Answer, Durability},
     clock::{Clock, ShardClock},
-    export::Exported,
-    import::Imported,
     membership::Validity,
     metrics::OrderMetrics,
     object_store_bridge::{Gate, GateKeeper},
-    opening::{self, Opened, Opening, Upkeep},
+    opening::{Opened, Opening, Upkeep},
     outbox::Outbox,
-    rows::{self, Kind, OutboxRow, RowError},
+    rows::{self, OutboxRow, RowError},
 };
 
 /// How long a command's full answer is kept; a later replay gets the order as it is.
@@ -47,21 +46,6 @@ const MOST_AT_ONCE: usize = 512;
 
 /// Orders share this many turns; two orders with the same turn wait for each other, for as long as a decision takes.
 const TURNS: usize = 1024;
-
-/// How often files that nothing needs are deleted when nothing was merged meanwhile.
-const CLEAN_EVERY: Duration = Duration::from_hours(1);
-
-/// How long the commands that waited for a shard are gathered.
-const FIRST_GATHERING: Duration = Duration::from_millis(20);
-
-/// How long to wait before the outbox is read again.
-const READ_AGAIN: Duration = Duration::from_secs(1);
-
-/// Longest that is spent before handing over on making it short.
-const PREPARING: Duration = Duration::from_millis(500);
-
-/// Longest that handing over may take, of the second within which a shopper's command must be answered.
-const HAND_OVER: Duration = Duration::from_millis(800);
 
 /// A term of a worker: from its first heartbeat until its validity lapses.
 #[derive(Debug)]
@@ -193,33 +177,6 @@ impl Shard {
         }
     }
 
-    /// Writes at once what the first commands brought, since they have waited for the shard already, and reads which orders
-    /// are to be hinted at.
-    pub(super) async fn settle_in(&self) {
-        tokio::time::sleep(FIRST_GATHERING).await;
-        if let Err(error) = self.db.flush_with_options(FlushOptions { flush_type: FlushType::Wal }).await {
-            tracing::debug!(shard = self.number, %error, "the first commands were not written before their time");
-        }
-        while !self.is_closing() {
-            match self.read_outbox().await {
-                Ok(orders) => return self.outbox().read(orders),
-                Err(error) => {
-                    tracing::warn!(shard = self.number, %error, "submitted orders were not looked up; it is tried again");
-                    tokio::time::sleep(READ_AGAIN).await;
-                }
-            }
-        }
-    }
-
-    async fn read_outbox(&self) -> Result<Vec<OrderId>, slatedb::Error> {
-        let mut orders = Vec::new();
-        let mut rows = self.db.scan_prefix(Kind::Outbox.prefix(), ..).await?;
-        while let Some(row) = rows.next().await? {
-            orders.extend(rows::parse_name(&row.key).map(|name| name.order));
-        }
-        Ok(orders)
-    }
-
     /// Applies a command once and answers when what the answer says is durable.
     pub(super) async fn execute(
         self: &Arc<Self>,
@@ -247,11 +204,7 @@ impl Shard {
             let _permit = permit;
             shard.decide(order, &request).await
         });
-        let decided = match tokio::time::timeout_at(deadline, deciding).await {
-            Ok(Ok(decided)) => decided?,
-            Ok(Err(_ended)) => return Err(ShardError::Unknown),
-            Err(_late) => return Err(ShardError::Unknown),
-        };
+        let decided = done(deciding, deadline).await?;
         self.wait_until_durable(decided.sequence, deadline).await?;
         self.answer(decided.answer)
     }
@@ -270,65 +223,6 @@ impl Shard {
             other => other,
         })?;
         self.answer(order)
-    }
-
-    /// Takes in an order as it was exported, unless there is one of its id.
-    pub(super) async fn import(
-        self: &Arc<Self>,
-        exported: Arc<Exported>,
-        deadline: Instant,
-    ) -> Result<Imported, ShardError> {
-        let _answering = self.enter()?;
-        let permit = Arc::clone(&self.admission).try_acquire_owned().map_err(|_| ShardError::Overloaded)?;
-        let shard = Arc::clone(self);
-        let importing = self.tasks.spawn(async move {
-            let _permit = permit;
-            shard.take_in(&exported).await
-        });
-        let (found, sequence) = match tokio::time::timeout_at(deadline, importing).await {
-            Ok(Ok(taken)) => taken?,
-            Ok(Err(_ended)) => return Err(ShardError::Unknown),
-            Err(_late) => return Err(ShardError::Unknown),
-        };
-        self.wait_until_durable(sequence, deadline).await?;
-        if self.term.holds() { Ok(found) } else { Err(ShardError::Unknown) }
-    }
-
-    async fn take_in(&self, Exported { order, commands }: &Exported) -> Result<(Imported, u64), ShardError> {
-        let _turn = self.turn(order.id).await;
-        let order_name = rows::order_name(order.id);
-        if let Some((stored, sequence)) = self.get::<Order>(&order_name).await? {
-            // The order may have gone on since, as one that is imported as submitted does.
-            let known = stored == *order || self.has_all(order.id, commands).await?;
-            return Ok((if known { Imported::Known } else { Imported::Differs }, sequence));
-        }
-        let mut batch = WriteBatch::new();
-        put(&mut batch, &order_name, order)?;
-        for (key, record) in commands {
-            put(&mut batch, &rows::command_name(order.id, key), record)?;
-        }
-        if order.status == Status::Submitted {
-            put(&mut batch, &rows::outbox_name(order.id), &OutboxRow { submitted_at: order.updated_at })?;
-        }
-        let sequence = self.write(batch).await?;
-        if order.status == Status::Submitted {
-            self.outbox().submitted(order.id);
-        }
-        Ok((Imported::New, sequence))
-    }
-
-    async fn has_all(
-        &self,
-        order: OrderId,
-        commands: &BTreeMap<IdempotencyKey, CommandRecord>,
-    ) -> Result<bool, ShardError> {
-        for (key, record) in commands {
-            let stored = self.get::<CommandRecord>(&rows::command_name(order, key)).await?;
-            if stored.is_none_or(|(stored, _)| stored != *record) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 
     /// The turn of an order, in which nobody else decides about it.
@@ -456,39 +350,13 @@ impl Shard {
         Ok(Answer { order, durability: Durability::Persisted, persisted_at, replayed })
     }
 
-    /// Makes a table of the rows of the log when it has grown.
-    pub(super) async fn shorten_log(&self) {
-        if self.is_closing() {
-            return;
-        }
-        let now = self.wall.since_boot();
-        {
-            let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-            // At most one file for each write, and one for each flush interval.
-            let intervals = now.saturating_sub(log.since).div_duration_f64(self.flush_interval);
-            if log.written < opening::LOG_FILES || intervals < f64::from(opening::LOG_FILES) {
-                return;
-            }
-            *log = Log { written: 0, since: now };
-        }
-        if let Err(error) = Upkeep::shorten_log(&self.db).await {
-            tracing::warn!(shard = self.number, %error, "the log of a database was not shortened; it is tried again");
-        }
+    /// Whether it answers nothing new since it is being closed.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::SeqCst)
     }
 
     fn outbox(&self) -> std::sync::MutexGuard<'_, Outbox> {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Up to `most` submitted orders that are to be hinted at now; each comes again after a while until the shop has
-    /// looked at it.
-    pub(super) fn take_due_hints(&self, most: usize) -> Vec<OrderId> {
-        self.outbox().take_due(most, self.wall.since_boot())
-    }
-
-    /// Hints that could not be sent are due again.
-    pub(super) fn return_hints(&self, orders: &[OrderId]) {
-        self.outbox().give_back(orders);
     }
 
     /// How many answers the shard has given.
@@ -505,68 +373,14 @@ impl Shard {
     pub(super) fn has_ended(&self) -> bool {
         self.db.status().close_reason.is_some()
     }
+}
 
-    /// Merges tables when there are many, and deletes what is not needed once an hour and after merging.
-    pub(super) async fn keep_up(&self, ending: &CancellationToken) {
-        if self.is_closing() {
-            return;
-        }
-        let now = self.wall.since_boot();
-        let last = *self.kept_up_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let merge = Upkeep::is_due(&self.db);
-        if !merge && now < last + CLEAN_EVERY {
-            return;
-        }
-        *self.kept_up_at.lock().unwrap_or_else(PoisonError::into_inner) = now;
-        if let Err(error) = self.upkeep.run(&self.db, ending).await {
-            tracing::warn!(shard = self.number, %error, "upkeep of a database failed; it is tried again");
-        }
-    }
-
-    /// Makes handing over short, while still answering: the next owner has next to nothing of the log to read then.
-    pub(super) async fn prepare_hand_over(&self) {
-        let shortened = tokio::time::timeout(PREPARING, Upkeep::shorten_log(&self.db)).await;
-        if !matches!(shortened, Ok(Ok(()))) {
-            tracing::debug!(shard = self.number, "the log was not shortened before handing over");
-        }
-    }
-
-    /// Answers what is under way, flushes and closes. The database's own epoch when everything was flushed, so that the
-    /// next owner can tell that nobody opened it since. Bounded in time.
-    pub(super) async fn hand_over(&self) -> Option<u64> {
-        self.closing.store(true, Ordering::SeqCst);
-        self.tasks.close();
-        let closed = tokio::time::timeout(HAND_OVER, async {
-            let flushed = self.db.flush_with_options(FlushOptions { flush_type: FlushType::Wal }).await;
-            self.tasks.wait().await;
-            let closed =
-                self.db.close_with_options(CloseOptions::default().with_flush_type(Some(FlushType::Wal))).await;
-            flushed.is_ok() && closed.is_ok()
-        })
-        .await;
-        self.gate.shut();
-        closed.unwrap_or(false).then(|| self.db.manifest().writer_epoch())
-    }
-
-    /// Whether it answers nothing new since it is being closed.
-    pub(super) fn is_closing(&self) -> bool {
-        self.closing.load(Ordering::SeqCst)
-    }
-
-    /// Cuts the database off from its store, as the end of the process would.
-    #[cfg(test)]
-    pub(super) fn cut_off(&self) {
-        self.gate.shut();
-    }
-
-    /// Ends the database without writing anything more: another owner may be at work already.
-    pub(super) async fn abandon(&self) {
-        self.closing.store(true, Ordering::SeqCst);
-        self.gate.shut();
-        let closing = self.db.close_with_options(CloseOptions::default().with_flush_type(None));
-        if tokio::time::timeout(HAND_OVER, closing).await.is_err() {
-            tracing::warn!(shard = self.number, "an abandoned database did not end in time; it can write no more");
-        }
+/// What came of a task of a shard; past the deadline it goes on, and nobody knows.
+async fn done<T>(task: JoinHandle<Result<T, ShardError>>, deadline: Instant) -> Result<T, ShardError> {
+    match tokio::time::timeout_at(deadline, task).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_ended)) => Err(ShardError::Unknown),
+        Err(_late) => Err(ShardError::Unknown),
     }
 }
 

@@ -1,20 +1,21 @@
 //! The lease loop of a worker: looks at leases and heartbeats, and takes, opens, drops and hands over shards. Does I/O.
 
+mod moves;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream};
-use serde::Serialize;
 use shop_contract::status::WaitingReason;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::moves::{NUDGE, Opened, hand_over, open, tell};
 use super::{
     lease::{Action, Holder, Lease, Leases, Me, is_given, plan},
     membership::{BootId, Members, Pace},
-    opening::{OpenShardError, Opening},
-    protocol::{FORMAT, GIFTS_PATH, GiftMessage, LOOK_PATH},
+    protocol::LOOK_PATH,
     registry::{RegistryError, Swap},
-    shard::{Shard, Term},
+    shard::Term,
     worker::Worker,
 };
 
@@ -25,25 +26,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// and a new worker tells the others that it is there.
 const LIST_IDLE_EVERY: Duration = Duration::from_secs(8);
 
-/// Longest that another worker is waited for when it is told something.
-const NUDGE: Duration = Duration::from_millis(300);
-
-/// Longest that a worker that leaves waits until what it gave is served, before it gives the next.
-const GIVING: Duration = Duration::from_secs(2);
-
 /// Longest that telling others about the end may take, of the little time that there is.
 const FAREWELL: Duration = Duration::from_millis(300);
 
 /// Shards that a worker hands over one after the other at most, before it does several at once. All at once share the
 /// store, and then the orders of each are answered by nobody until the last is open again.
 const HANDED_IN_TURN: usize = 8;
-
-/// What came of opening a shard.
-struct Opened {
-    number: u16,
-    lease: Lease,
-    result: Result<Shard, OpenShardError>,
-}
 
 /// What a worker knows and does about leases.
 pub(super) struct Stewardship {
@@ -395,101 +383,16 @@ impl Stewardship {
         for (number, lease) in &leases.shards {
             if lease.holder.as_ref().is_some_and(|holder| holder.boot_id == worker.boot_id) {
                 let given = worker.registry.swap(*number, lease, Lease::given_back).await;
-                if let Err(error) = given {
-                    tracing::warn!(shard = number, %error, "the lease was not given back; it is taken when it is old");
+                match given {
+                    Ok(Swap::Won(lease)) => worker.service.learn_one(*number, lease),
+                    Ok(Swap::Lost) => {}
+                    Err(error) => {
+                        tracing::warn!(shard = number, %error, "the lease was not given back; it is taken when it is old");
+                    }
                 }
             }
         }
     }
-}
-
-/// Opens the database of a lease that was won.
-async fn open(worker: Arc<Worker>, term: Arc<Term>, number: u16, lease: Lease, failures: u32) -> Opened {
-    let result = try_open(&worker, term, number, &lease, failures).await;
-    if result.is_err() {
-        // Whatever is wrong is still wrong a moment later; each try costs an epoch and a dozen requests.
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-    Opened { number, lease, result }
-}
-
-async fn try_open(
-    worker: &Arc<Worker>,
-    term: Arc<Term>,
-    number: u16,
-    lease: &Lease,
-    failures: u32,
-) -> Result<Shard, OpenShardError> {
-    let opening = Opening {
-        blobs: Arc::clone(&worker.settings.store.blobs),
-        shard: number,
-        lease: lease.clone(),
-        clock: Arc::clone(&worker.clock),
-        flush_interval: worker.settings.flush_interval,
-        failures,
-        #[cfg(feature = "planted-bugs")]
-        bug: *worker.bug.lock().unwrap_or_else(std::sync::PoisonError::into_inner),
-    };
-    let opened = opening
-        .open(|| async {
-            let leases = worker.registry.leases().await;
-            leases.is_ok_and(|(leases, _)| leases.shards.get(&number) == Some(lease))
-        })
-        .await?;
-    let shard = Shard::serve(&opening, opened, term, worker.settings.metrics.clone());
-    if lease.new {
-        // From here on a missing database is a loss, not a beginning. Nothing was answered before.
-        let created = worker.registry.swap(number, lease, |lease| Lease { new: false, ..lease.clone() }).await;
-        if !matches!(created, Ok(Swap::Won(_))) {
-            shard.abandon().await;
-            return Err(OpenShardError::Lost);
-        }
-    }
-    Ok(shard)
-}
-
-/// Closes a shard and gives its lease to `to`, or back.
-async fn hand_over(worker: Arc<Worker>, shard: Arc<Shard>, lease: Lease, to: Option<Holder>) -> u16 {
-    let number = shard.number;
-    shard.prepare_hand_over().await;
-    worker.service.closing(Arc::clone(&shard));
-    let closed_in = shard.hand_over().await;
-    // Whether or not the last flush came through: what was answered is durable, and nobody writes here any more.
-    let floor = shard.clock_millis();
-    let expected = Lease { new: false, ..lease };
-    let swapped = worker.registry.swap(number, &expected, |lease| lease.given_to(to.clone(), closed_in, floor)).await;
-    let flushed = closed_in.is_some();
-    let given = match swapped {
-        Ok(Swap::Won(lease)) => {
-            let to = to.as_ref().map(|to| to.boot_id.as_str());
-            tracing::info!(shard = number, flushed, to, "handed a shard over");
-            worker.service.learn_one(number, lease.clone());
-            Some(lease)
-        }
-        Ok(Swap::Lost) => {
-            tracing::info!(shard = number, "the shard had been taken over already");
-            None
-        }
-        Err(error) => {
-            tracing::warn!(shard = number, %error, "the lease was not given away; it is taken when it is old");
-            None
-        }
-    };
-    let gift = to
-        .zip(given)
-        .map(|(to, lease)| (to.address, GiftMessage { format: FORMAT, shard: number, lease, wait: false }));
-    if let Some((address, gift)) = &gift {
-        tell(&worker, address, GIFTS_PATH, gift, NUDGE).await;
-    }
-    // Those who waited learn now whom to ask, and that one knows.
-    worker.service.remove(number);
-    if let Some((address, gift)) = gift
-        && worker.is_leaving()
-    {
-        // The next shard is given when this one is served: two at once would share the store.
-        tell(&worker, &address, GIFTS_PATH, &GiftMessage { wait: true, ..gift }, GIVING).await;
-    }
-    number
 }
 
 /// Reads all leases, and the heartbeats of all workers or of those that are known.
@@ -503,19 +406,4 @@ async fn read(worker: &Worker, members: &mut Members, all: bool) -> Result<Lease
     }
     registry.sweep(members, clock.since_boot()).await?;
     Ok(leases)
-}
-
-/// Tells another worker something, and waits for as long as `patience` until it has done what follows.
-async fn tell(worker: &Worker, address: &str, path: &str, message: &impl Serialize, patience: Duration) {
-    let told = worker
-        .http
-        .post(format!("http://{address}{path}"))
-        .bearer_auth(worker.settings.token.current())
-        .json(message)
-        .timeout(patience)
-        .send();
-    // It looks by itself before long.
-    if let Err(error) = told.await {
-        tracing::debug!(%error, address, path, "another worker was told something and did not answer");
-    }
 }
