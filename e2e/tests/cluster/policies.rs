@@ -55,7 +55,7 @@ async fn policies_allow_every_connection_that_a_shop_makes_and_nothing_that_it_d
         // Before the customer comes, who would meet the pod that does not answer.
         have_a_web_pod_asked(&corner, &recorder).await;
         start_customer(&namespace).await;
-        seen(&recorder, "the customer reaches a web pod", |made| {
+        seen(&namespace, &recorder, "the customer reaches a web pod", |made| {
             is(&made.from, "customer", None) && is(&made.to, "corner", Some("web")) && made.port == PUBLIC
         })
         .await;
@@ -63,6 +63,7 @@ async fn policies_allow_every_connection_that_a_shop_makes_and_nothing_that_it_d
 
         let policies = read_policies(&namespace).await;
         let mut made = connections_of(&namespace, &recorder).await;
+        println!("{} pairs of a caller and a port were recorded", made.len());
         assert_what_must_be_in_the_record_is(&made);
         let store = StoreEnds::of(&two_of_each["storage"]);
         store.tell_from_the_node(&mut made);
@@ -73,7 +74,7 @@ async fn policies_allow_every_connection_that_a_shop_makes_and_nothing_that_it_d
         let ends = Ends::find(&corner, &market).await;
         assert_refused(&policies, &ends.forbidden());
         assert_refused(&policies, &store.forbidden(&ends));
-        assert_what_is_tried_is_recorded_and_refused(&policies, &recorder, &ends).await;
+        assert_what_is_tried_is_recorded_and_refused(&namespace, &policies, &recorder, &ends).await;
     })
     .await;
 }
@@ -82,7 +83,7 @@ async fn policies_allow_every_connection_that_a_shop_makes_and_nothing_that_it_d
 async fn have_a_web_pod_asked(shop: &Shop, recorder: &Recorder) {
     let web = shop.pods(Some("web")).await;
     pause_container(&web[0]).await;
-    seen(recorder, "the operator asks a web pod why it is not ready", |made| {
+    seen(&shop.namespace, recorder, "the operator asks a web pod why it is not ready", |made| {
         is(&made.to, &shop.name, Some("web")) && made.port == INTERNAL
     })
     .await;
@@ -191,7 +192,6 @@ async fn connections_of(namespace: &TestNamespace, recorder: &Recorder) -> BTree
     let ours = |end: &End| matches!(end, End::Pod(pod) if pod.namespace == namespace.name);
     let mut made = recorder.connections().await;
     made.retain(|made| ours(&made.from) || ours(&made.to));
-    println!("{} pairs of a caller and a port were recorded", made.len());
     made
 }
 
@@ -391,14 +391,19 @@ fn assert_refused(policies: &Policies, forbidden: &[(Connection, &[Direction])])
 
 /// The local cluster lets it through, so an enforcer's verdict on what was really tried is seen as a whole: a call that
 /// is recorded, and refused.
-async fn assert_what_is_tried_is_recorded_and_refused(policies: &Policies, recorder: &Recorder, ends: &Ends) {
+async fn assert_what_is_tried_is_recorded_and_refused(
+    namespace: &TestNamespace,
+    policies: &Policies,
+    recorder: &Recorder,
+    ends: &Ends,
+) {
     let tries = [(&ends.customer, &ends.worker, INTERNAL, INGRESS), (&ends.web, &ends.customer, PUBLIC, EGRESS)];
     for (from, to, port, refused_by) in tries {
         let target = format!("http://{}:{port}", to.address);
         let exec = ["exec", "--namespace", &from.namespace, &from.name, "--", "/shop-load", "run", "--target", &target];
         // Nobody answers as a shop there; it is enough that the call was made.
         let _ = kubectl_with_input(&[&exec[..], &["--searches", "1", "--duration", "1s"]].concat(), "").await;
-        let called = seen(recorder, "the call is recorded", |made| {
+        let called = seen(namespace, recorder, "the call is recorded", |made| {
             made.from == End::Pod(from.clone()) && made.to == End::Pod(to.clone()) && made.port == port
         })
         .await;
@@ -406,10 +411,15 @@ async fn assert_what_is_tried_is_recorded_and_refused(policies: &Policies, recor
     }
 }
 
-/// Waits until such a connection is recorded.
-async fn seen(recorder: &Recorder, what: &str, such: impl Fn(&Connection) -> bool) -> Connection {
+/// Waits until such a connection of this namespace is recorded; shops of other tests have the same names.
+async fn seen(
+    namespace: &TestNamespace,
+    recorder: &Recorder,
+    what: &str,
+    such: impl Fn(&Connection) -> bool,
+) -> Connection {
     until(what, Duration::from_secs(30), async || {
-        let made = recorder.connections().await;
+        let made = connections_of(namespace, recorder).await;
         made.into_iter().find(&such).ok_or_else(|| "no such connection".to_owned())
     })
     .await
