@@ -181,6 +181,12 @@ impl Client {
         self.inner.connects.load(Ordering::Relaxed)
     }
 
+    /// Connections open now.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.inner.open.load(Ordering::Relaxed)
+    }
+
     /// Sends a request once and reads the whole answer.
     ///
     /// # Errors
