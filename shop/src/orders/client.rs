@@ -270,12 +270,8 @@ impl OrderClient {
     /// Takes in what a worker said of a shard; whether that names an owner and is newer than what is known.
     fn learn(&self, shard: u16, lease: Lease) -> bool {
         let mut owners = self.owners.write().unwrap_or_else(PoisonError::into_inner);
-        let is_news = owners.shards.get(&shard).is_none_or(|known| known.epoch < lease.epoch);
         let has_owner = lease.holder.is_some();
-        if is_news {
-            Arc::make_mut(&mut owners).learn_one(shard, lease);
-        }
-        is_news && has_owner
+        Arc::make_mut(&mut owners).learn_one(shard, lease) && has_owner
     }
 
     async fn try_once<T>(

@@ -7,7 +7,10 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::{CommandRecord, IdempotencyKey, Order, Status};
 
-use super::audit::{Stored, examine};
+use super::{
+    audit::{Stored, examine},
+    hex,
+};
 
 /// The newest format of lines that this build writes and reads.
 const FORMAT: u32 = 1;
@@ -108,10 +111,7 @@ impl Exported {
 }
 
 fn digest(content: &str) -> String {
-    Sha256::digest(content.as_bytes()).iter().fold(String::new(), |mut text, byte| {
-        text.extend([byte >> 4, byte & 15].map(|half| char::from_digit(u32::from(half), 16).unwrap_or_default()));
-        text
-    })
+    hex::encode(&Sha256::digest(content.as_bytes()))
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use super::{
     answer::OrderError,
     blobs,
     client::OrderClient,
+    hex,
     protocol::{FORMAT, HintPack},
     worker::Worker,
 };
@@ -188,12 +189,7 @@ async fn check(blobs: &dyn BlobStore, client: &OrderClient, id: OrderId) -> bool
 
 /// Keeps what nobody can use where people find it; `true` when it is there.
 async fn bury(blobs: &dyn BlobStore, body: &Bytes, reason: &str) -> bool {
-    let digest = Sha256::digest(body);
-    let name = digest.iter().take(16).fold(format!("{DEAD}{reason}-"), |mut name, byte| {
-        use std::fmt::Write;
-        let _ = write!(name, "{byte:02x}");
-        name
-    });
+    let name = format!("{DEAD}{reason}-{}", hex::encode(&Sha256::digest(body)[..16]));
     let buried = async {
         let key = blobs::key(&name)?;
         // Named for its content, so the same letter is kept once.

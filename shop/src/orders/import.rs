@@ -52,7 +52,7 @@ pub enum ImportError {
     #[error("line {0} is longer than any order; export the orders again")]
     TooLong(u64),
     /// The shop has an order of this id that is another one.
-    #[error("line {line}: the shop has another order {order}, or a later state of it; import into a shop without it")]
+    #[error("line {line}: the shop has another order {order}; import into a shop without it")]
     Differs {
         /// Number of the line, from 1.
         line: u64,

@@ -62,11 +62,14 @@ impl Leases {
         }
     }
 
-    /// Takes in one lease, unless a newer one is known.
-    pub(super) fn learn_one(&mut self, shard: u16, lease: Lease) {
-        if self.shards.get(&shard).is_none_or(|known| known.epoch <= lease.epoch) {
+    /// Takes in one lease, unless a newer one is known; whether its epoch is news.
+    pub(super) fn learn_one(&mut self, shard: u16, lease: Lease) -> bool {
+        let known = self.shards.get(&shard).map(|known| known.epoch);
+        let epoch = lease.epoch;
+        if known.is_none_or(|known| known <= epoch) {
             self.shards.insert(shard, lease);
         }
+        known.is_none_or(|known| known < epoch)
     }
 
     /// The leases of a new store.

@@ -6,6 +6,7 @@ mod blobs;
 mod client;
 mod clock;
 mod export;
+mod hex;
 mod hints;
 mod import;
 mod lease;

@@ -14,6 +14,7 @@ use crate::domain::OrderIdSecret;
 
 use super::{
     blobs::{self, Record, RecordError},
+    hex,
     lease::{LEASES, Leases},
 };
 
@@ -198,7 +199,7 @@ impl ShopOpener {
             return Err(OpenError::NotYetInitialised);
         }
         let secret: [u8; 32] = rand::rng().random();
-        let orders = OrdersRecord { order_id_secret: encode_hex(&secret), shards: self.shards };
+        let orders = OrdersRecord { order_id_secret: hex::encode(&secret), shards: self.shards };
         self.put_if_absent(&blobs::key(ORDERS)?, &orders).await?;
         let (_, shards) = read_orders(&*self.blobs).await?;
         self.put_if_absent(&blobs::key(LEASES)?, &Leases::new(shards)).await?;
@@ -273,27 +274,7 @@ pub(super) async fn read_orders(blobs: &dyn BlobStore) -> Result<(OrderIdSecret,
     let key = blobs::key(ORDERS)?;
     let (record, _) =
         blobs::read::<OrdersRecord>(blobs, &key).await?.ok_or(OpenError::Empty("the record shop/orders"))?;
-    let secret = decode_hex(&record.order_id_secret)
+    let secret = hex::decode(&record.order_id_secret)
         .ok_or_else(|| RecordError::Damaged { key, reason: "order_id_secret is not 64 hex digits".into() })?;
     Ok((OrderIdSecret::new(secret), record.shards))
-}
-
-fn encode_hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-fn decode_hex(text: &str) -> Option<[u8; 32]> {
-    let digits = text.as_bytes();
-    if digits.len() != 64 {
-        return None;
-    }
-    let mut bytes = [0; 32];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(bytes)
 }

@@ -1,4 +1,5 @@
-//! The internal API of a worker: commands, reads, imports, gifts of leases, a nudge, and its status. Each request carries the shop's token.
+//! The internal API of a worker: commands, reads, imports, gifts of leases, a nudge, and its status. Each request carries
+//! the shop's token.
 
 use std::{sync::Arc, time::Duration};
 

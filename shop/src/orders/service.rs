@@ -131,7 +131,9 @@ impl Service {
 
     /// Takes in one lease, as it was just written.
     pub(super) fn learn_one(&self, number: u16, lease: Lease) {
-        self.places.send_modify(|places| places.leases.learn_one(number, lease));
+        self.places.send_modify(|places| {
+            places.leases.learn_one(number, lease);
+        });
     }
 
     /// The newest leases that this worker has seen.

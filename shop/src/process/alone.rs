@@ -11,12 +11,16 @@ use shop_contract::{
     config::{CatalogueConfig, FORMAT, InternalConfig, OrdersConfig, ShopConfig, ShopIdentity},
     status::WaitingReason,
 };
-use storage_adapters::config::{EmbeddedConfig, StorageConfig};
+use storage_adapters::{
+    Store,
+    config::{EmbeddedConfig, StorageConfig},
+};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    orders::{InternalToken, OrderMetrics, Worker, WorkerSettings},
+    orders::{InternalToken, OrderMetrics, Worker, WorkerError, WorkerSettings},
+    readiness::Readiness,
     web::{Metrics, ServerSettings, operations, serve},
 };
 
@@ -62,16 +66,7 @@ pub async fn run_alone(
         let Some(store) = asked.run_until_cancelled(open_store(&config, &readiness, &meter)).await else {
             return Ok(());
         };
-        let worker = Worker::new(WorkerSettings {
-            config: config.clone(),
-            store: store.clone(),
-            address: internal_address.to_string(),
-            token: token.clone(),
-            state_folder: config.storage.embedded.as_ref().map(state_folder),
-            flush_interval: WorkerSettings::flush_interval_of(config.storage.provider, config.orders.shards),
-            readiness: readiness.clone(),
-            metrics: order_metrics,
-        })?;
+        let worker = worker(&config, &store, internal_address, &token, &readiness, order_metrics)?;
         let (end_worker, end_internal) = (CancellationToken::new(), CancellationToken::new());
         let internal =
             serve(internal_listener, worker.router(), ServerSettings::ALONE, readiness.clone(), end_internal.clone());
@@ -118,6 +113,27 @@ pub async fn run_alone(
         ended = work => ended,
         () = async { watch.await; std::future::pending().await } => Ok(()),
     }
+}
+
+/// The worker of a shop that no operator made.
+pub(super) fn worker(
+    config: &ShopConfig,
+    store: &Store,
+    address: SocketAddr,
+    token: &InternalToken,
+    readiness: &Readiness,
+    metrics: OrderMetrics,
+) -> Result<Arc<Worker>, WorkerError> {
+    Worker::new(WorkerSettings {
+        config: config.clone(),
+        store: store.clone(),
+        address: address.to_string(),
+        token: token.clone(),
+        state_folder: config.storage.embedded.as_ref().map(state_folder),
+        flush_interval: WorkerSettings::flush_interval_of(config.storage.provider, config.orders.shards),
+        readiness: readiness.clone(),
+        metrics,
+    })
 }
 
 /// A token that nobody else knows.

@@ -8,7 +8,7 @@ use storage_adapters::config::EmbeddedConfig;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    orders::{OrderClient, OrderMetrics, Worker, WorkerSettings, is_used},
+    orders::{OrderClient, OrderMetrics, is_used},
     readiness::Readiness,
     web::{ServerSettings, serve},
 };
@@ -40,16 +40,7 @@ pub async fn offline<T>(embedded: EmbeddedConfig, work: impl AsyncFnOnce(OrderCl
     let metrics = OrderMetrics::register(&mut registry);
     let meter = store_usage::register(&mut registry, config.storage.provider);
     let store = open_store(&config, &readiness, &meter).await;
-    let worker = Worker::new(WorkerSettings {
-        config: config.clone(),
-        store: store.clone(),
-        address: address.to_string(),
-        token: token.clone(),
-        state_folder: Some(state_folder),
-        flush_interval: WorkerSettings::flush_interval_of(config.storage.provider, config.orders.shards),
-        readiness: readiness.clone(),
-        metrics,
-    })?;
+    let worker = alone::worker(&config, &store, address, &token, &readiness, metrics)?;
     let ending = CancellationToken::new();
     let end_server = CancellationToken::new();
     let server = serve(listener, worker.router(), ServerSettings::ALONE, readiness.clone(), end_server.clone());

@@ -16,8 +16,8 @@ use super::super::{
 /// Longest that another worker is waited for when it is told something.
 pub(super) const NUDGE: Duration = Duration::from_millis(300);
 
-/// How long to wait after a shard was not opened. Whatever is wrong is still wrong a moment later, and each try costs an epoch and
-/// a dozen requests.
+/// How long to wait after a shard was not opened. Whatever is wrong is still wrong a moment later, and each try costs an
+/// epoch and a dozen requests.
 const OPEN_AGAIN: Duration = Duration::from_secs(1);
 
 /// Longest that a worker that leaves waits until what it gave is served, before it gives the next.
