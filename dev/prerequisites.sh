@@ -11,7 +11,7 @@ NEEDED=(
     nft=nftables ip=iproute2 conntrack=conntrack buildah=buildah
     mkfs.ext4=e2fsprogs unshare=util-linux setpriv=util-linux mount=mount
     gcc=gcc /usr/include/stdlib.h=libc6-dev make=make openssl=openssl curl=curl jq=jq shellcheck=shellcheck
-    chromium=chromium npm=npm python3=python3 pip3=python3-pip
+    strace=strace chromium=chromium npm=npm python3=python3 pip3=python3-pip
 )
 ((!$#)) || NEEDED=("$@")
 
@@ -28,5 +28,6 @@ say "these system packages are missing and will be installed with apt-get: ${mis
 ((EUID == 0)) || fail "installing packages needs root; run this as root, or install them yourself"
 command -v apt-get >/dev/null || fail "this is no Debian; install the equivalents of: ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
-apt-get update --quiet=2
-apt-get install --yes --quiet=2 --no-install-recommends "${missing[@]}"
+# Whoever calls this may be printing a report.
+apt-get update --quiet=2 >&2
+apt-get install --yes --quiet=2 --no-install-recommends "${missing[@]}" >&2

@@ -1,6 +1,12 @@
 #!/usr/bin/env bash
-# The long runs of the tests that have one: dev/soak.sh runs all, SOAK=faults|cluster one of them.
+# The long runs of the tests that have one: dev/soak.sh runs all, SOAK=faults|simulation|partition|workers|overload|victims|cluster one of them.
 #   faults   a shop on emulators behind a proxy that makes them fail, eight ways on each cloud; kept in docs/soak.md
+#   simulation  the order engine in a simulated world, SOAK_SEEDS (5000) seeds; kept in docs/simulation.md
+#   partition  cuts between web and workers, stopped and killed workers, on a cluster, on every provider, for PARTITION_SECONDS (60)
+#   workers  one of three workers killed at 550 commands a second, and the autoscaler taking workers from 1 to 3 to 1, on Embedded
+#   overload  three times what one worker with a part of a core can do, and 4,000 slow connections, on Embedded; kept in
+#            docs/overload.md
+#   victims  twenty things that happen to whole processes and connections of a shop, on each cloud; kept in docs/victims.md
 #   cluster  the end-to-end tests again and again, each time on a new cluster, for SOAK_MINUTES (60) or until one fails
 set -euo pipefail
 HERE=$(dirname "${BASH_SOURCE[0]}")
@@ -39,11 +45,96 @@ TEXT
     ((status == 0)) || fail "a scenario failed; what its processes printed is above"
 }
 
+soak_simulation() {
+    local seeds=${SOAK_SEEDS:-5000} report=$ROOT/docs/simulation.md output
+    # Optimised it takes a sixth of the CPU time; the first time it compiles the shop's dependencies once more.
+    output=$(cd "$ROOT" && SIMULATION_COUNT=$seeds cargo test --release --locked -p shop --lib -- orders::simulation::whatever --nocapture) ||
+        fail "a seed found something: $(grep SIMULATION_SEED <<<"$output")"
+    {
+        cat <<TEXT
+# The order engine in a simulated world
+
+Made by \`SOAK_SEEDS=$seeds SOAK=simulation make soak\` on $(date -u +%F): commit $(git -C "$ROOT" rev-parse --short HEAD), release build.
+Each seed is a shop of two web pods and two to three workers whose network, clocks and processes go wrong in six ways, by turns
+and at once, while twelve customers buy (\`shop/src/orders/simulation\`, ADR 14). Every seed has passed: nothing acknowledged was
+lost or doubled, no order was shown without what its customer knew to be in it, and what was queued was applied within ten
+seconds. The table counts how often each fault began in each place, by what the shop was doing.
+
+TEXT
+        sed -n '/ seeds, .* commands$/,/^$/p' <<<"$output"
+    } | tee "$report"
+}
+
+prepare_cluster() {
+    "$HERE/cluster/prepare.sh"
+    "$HERE/tools.sh" moto azurite helm kubeconform browser
+    "$HERE/images.sh" --build-only
+}
+
+soak_partition() {
+    prepare_cluster
+    PARTITION_SECONDS=${PARTITION_SECONDS:-60} "$HERE/isolated.sh" "$HERE/end-to-end.sh" partition:: --nocapture
+}
+
+soak_workers() {
+    prepare_cluster
+    PROVIDERS=embedded "$HERE/isolated.sh" "$HERE/end-to-end.sh" soak:: --skip soak::overload:: --nocapture
+}
+
+soak_overload() {
+    local report=$ROOT/docs/overload.md log
+    "$HERE/prerequisites.sh" slowhttptest=slowhttptest chrt=util-linux
+    prepare_cluster
+    log=$(mktemp)
+    PROVIDERS=embedded "$HERE/isolated.sh" "$HERE/end-to-end.sh" soak::overload:: --nocapture 2>&1 | tee "$log" ||
+        fail "too much was not answered in time; what was printed is in $log"
+    {
+        cat <<TEXT
+# More than a shop can do
+
+Made by \`SOAK=overload make soak\` on $(date -u +%F): $(nproc) cores, commit $(git -C "$ROOT" rev-parse --short HEAD), release images.
+A shop on the local cluster with Embedded storage, two web pods and one worker, which may take 0.4 of a core, gets adds, and a
+tenth as many creates, open loop (\`e2e/tests/cluster/soak/overload.rs\`). Peak: the most that was answered as asked when the rate
+was doubled from 100 adds a second. Latency counts from the time that a command was due, for those that were answered as asked.
+The slow connections send their headers a few bytes at a time; they are closed after 5 s, and opened again.
+
+TEXT
+        sed -n 's/^[^|]*\(|.*|\)$/\1/p; s/^\(p99 .* slow connections: .*\)$/\n\1\n/p' "$log"
+    } | tee "$report"
+    rm -f "$log"
+}
+
+soak_victims() {
+    local report=$ROOT/docs/victims.md providers=${PROVIDERS:-aws azure} log
+    prepare_cluster
+    log=$(mktemp)
+    PROVIDERS=$providers "$HERE/isolated.sh" "$HERE/end-to-end.sh" victims:: --nocapture 2>&1 | tee "$log" ||
+        fail "something was lost or doubled, or did not come back; what was printed is in $log"
+    {
+        cat <<TEXT
+# What happens to a shop
+
+Made by \`PROVIDERS="$providers" SOAK=victims make soak\` on $(date -u +%F): $(nproc) cores, commit $(git -C "$ROOT" rev-parse --short HEAD), release images.
+Each line is a new shop on the local cluster, of two web pods and three workers with six order shards, carts under availability
+and submits under consistency, on the emulators of a cloud. While about 100 commands a second are sent, something happens to it
+for 12 s (\`e2e/tests/cluster/victims.rs\`); when it is over, 48 orders are made on all shards, each until it is persisted. A line
+stands here when afterwards each order was exactly what its acknowledged commands make of it, and \`shop verify --ledger\` found
+nothing lost, doubled, phantom or corrupt in the store.
+
+| what happened | requests | commands acknowledged | by the queue | not done | unknown | all persisted again after (s) | orders |
+|---|---|---|---|---|---|---|---|
+TEXT
+        for provider in $providers; do
+            echo "| **$provider** | | | | | | | |"
+            sed -n "/end-to-end tests on $provider$/,/test result/s/^.*\(| [a-z].* |\)$/\1/p" "$log"
+        done
+    } | tee "$report"
+    rm -f "$log"
+}
+
 soak_cluster() {
     local began end rounds=0
-    "$HERE/cluster/prepare.sh"
-    "$HERE/tools.sh" helm kubeconform browser
-    "$HERE/images.sh" --build-only
+    prepare_cluster
     began=$SECONDS
     end=$((began + ${SOAK_MINUTES:-60} * 60))
     while ((SECONDS < end)); do
@@ -54,7 +145,7 @@ soak_cluster() {
     say "$rounds rounds passed in $(((SECONDS - began) / 60)) min"
 }
 
-PARTS=(faults cluster)
+PARTS=(faults simulation partition workers overload victims cluster)
 [[ -z ${SOAK:-} || " ${PARTS[*]} " == *" $SOAK "* ]] || fail "SOAK=$SOAK is unknown; it is one of ${PARTS[*]}, or empty for all"
 for part in ${SOAK:-"${PARTS[@]}"}; do
     say "soak: $part"

@@ -134,7 +134,7 @@ containerd_client images import "$(archive_of coredns)" >/dev/null
 start_node
 start_metrics_server
 start provisioner "$HERE/provisioner.sh"
-start aws-emulator "$HERE/../emulator.sh" aws "$NODE_IP" "$AWS_PORT"
+start aws-emulator "$HERE/../emulator.sh" aws "$NODE_IP" "$AWS_PORT" "$AWS_QUEUE_PORT"
 start azure-emulator "$HERE/../emulator.sh" azure "$NODE_IP" "$AZURE_BLOB_PORT" "$AZURE_QUEUE_PORT"
 
 ended=

@@ -127,7 +127,7 @@ wait_for 180 "cluster DNS is ready" kubectl -n kube-system rollout status deploy
 # After a restart its pod still counts as ready for a moment.
 wait_for 180 "cluster DNS answers" timeout 1 bash -c "</dev/tcp/$DNS_SERVICE_IP/53"
 wait_for 180 "metrics are served" kubectl get --raw /apis/metrics.k8s.io/v1beta1
-for port in "$AWS_PORT" "$AZURE_BLOB_PORT" "$AZURE_QUEUE_PORT"; do
+for port in "$AWS_PORT" "$AWS_QUEUE_PORT" "$AZURE_BLOB_PORT" "$AZURE_QUEUE_PORT"; do
     wait_for 60 "the emulator on port $port answers" timeout 1 bash -c "</dev/tcp/$NODE_IP/$port"
 done
 touch "$RUN/ready"

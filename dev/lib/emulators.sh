@@ -2,10 +2,13 @@
 # shellcheck shell=bash disable=SC2034
 
 AWS_PORT=4566
+AWS_QUEUE_PORT=4567
 AZURE_BLOB_PORT=10000
 AZURE_QUEUE_PORT=10001
 
 AWS_URL=http://$NODE_IP:$AWS_PORT
+# SQS answers at AWS_URL as well, but slower.
+AWS_QUEUE_URL=http://$NODE_IP:$AWS_QUEUE_PORT
 AWS_REGION_NAME=eu-central-1
 # The emulator takes any.
 AWS_KEY=emulator
@@ -18,7 +21,8 @@ AZURE_QUEUE_URL=http://$NODE_IP:$AZURE_QUEUE_PORT/$AZURE_ACCOUNT
 
 # What programs of either cloud look for in their environment.
 print_emulators() {
-    printf 'export %s\n' "AWS_ENDPOINT_URL=$AWS_URL" "AWS_REGION=$AWS_REGION_NAME" "AWS_ACCESS_KEY_ID=$AWS_KEY" \
+    printf 'export %s\n' "AWS_ENDPOINT_URL=$AWS_URL" "AWS_ENDPOINT_URL_SQS=$AWS_QUEUE_URL" \
+        "AWS_REGION=$AWS_REGION_NAME" "AWS_ACCESS_KEY_ID=$AWS_KEY" \
         "AWS_SECRET_ACCESS_KEY=$AWS_KEY" "AZURE_BLOB_ENDPOINT=$AZURE_BLOB_URL" "AZURE_QUEUE_ENDPOINT=$AZURE_QUEUE_URL" \
         "AZURE_STORAGE_ACCOUNT=$AZURE_ACCOUNT" "AZURE_STORAGE_KEY=$AZURE_KEY"
 }

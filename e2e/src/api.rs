@@ -73,12 +73,14 @@ impl Api {
     }
 
     /// Sends a request; no answer at all fails the test. An answer that asks to come back, as a busy machine gives
-    /// now and then, is followed, with the same key.
+    /// now and then, is followed, with the same key. So is one that says that a command with a key is in the queue.
     pub async fn ask(&self, ask: Ask) -> Answer {
         let end = Instant::now() + COME_BACK_LIMIT;
+        let has_key = ask.0.headers.contains_key(IDEMPOTENCY_KEY);
         loop {
             let answer = self.ask_once(ask.clone()).await;
-            if !asks_to_come_back(&answer) || Instant::now() > end {
+            let is_queued = has_key && answer.status == StatusCode::ACCEPTED;
+            if !(is_queued || asks_to_come_back(&answer)) || Instant::now() > end {
                 return answer;
             }
             sleep(Duration::from_millis(200)).await;

@@ -13,6 +13,7 @@ pub mod api;
 pub mod cloud_store;
 pub mod cluster;
 pub mod fault_proxy;
+pub mod linearizability;
 pub mod pods;
 pub mod process;
 pub mod verified;

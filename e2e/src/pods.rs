@@ -4,7 +4,9 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use futures::future::join_all;
-use shop_contract::config::{CatalogueConfig, FORMAT, InternalConfig, OrdersConfig, ShopConfig, ShopIdentity};
+use shop_contract::config::{
+    CatalogueConfig, FORMAT, InternalConfig, OnPartitionConfig, OrdersConfig, ShopConfig, ShopIdentity,
+};
 use shop_contract::{OPERATIONS_PORT, PUBLIC_PORT};
 use storage_adapters::config::StorageConfig;
 use uuid::Uuid;
@@ -33,17 +35,18 @@ pub struct Pods {
 impl Pods {
     /// Starts a shop whose store is `store`, reached as `storage` says, and waits until all of it is ready.
     pub async fn start(folder: &Path, store: &CloudStore, storage: StorageConfig) -> Self {
-        Self::start_with(folder, store, storage, &[]).await
+        Self::start_with(folder, store, storage, OnPartitionConfig::default(), &[]).await
     }
 
-    /// The same, with these variables as well.
+    /// The same, with another choice of what is given up when something is out of reach, and with these variables as well.
     pub async fn start_with(
         folder: &Path,
         store: &CloudStore,
         storage: StorageConfig,
+        on_partition: OnPartitionConfig,
         variables: &[(&str, &str)],
     ) -> Self {
-        let config = write_config(folder, "shop.toml", storage);
+        let config = write_config(folder, "shop.toml", storage, on_partition);
         // The whole of 127.0.0.0/8 is this machine; every shop of a test run has a network of its own in it.
         let [first, second, ..] = *Uuid::new_v4().as_bytes();
         let address = |number| Ipv4Addr::new(127, first.max(1), second, number).to_string();
@@ -66,6 +69,16 @@ impl Pods {
     pub fn assert_running(&mut self) {
         self.web.assert_running();
         self.workers.iter_mut().for_each(Program::assert_running);
+    }
+
+    /// Stops a worker, which then answers nobody, until it is [resumed](Self::resume_worker).
+    pub fn pause_worker(&self, number: usize) {
+        self.workers[number].signal("-STOP");
+    }
+
+    /// Lets a worker go on, which may think that no time has passed.
+    pub fn resume_worker(&self, number: usize) {
+        self.workers[number].signal("-CONT");
     }
 
     /// What the workers printed so far.
@@ -109,11 +122,13 @@ fn assert_no_error_of_ours(printed: &str) {
 /// Checks `store` with `shop verify`, straight on its emulator, and gives the number of its orders.
 #[must_use]
 pub fn verified_orders(folder: &Path, store: &CloudStore, ledger: &Path) -> u64 {
-    let config = write_config(folder, "straight.toml", store.config(&store.emulator));
+    let config = write_config(folder, "straight.toml", store.config(&store.emulator), OnPartitionConfig::default());
     verified_orders_of(&["--config", utf8(&config)], store.credentials(), Some(ledger))
 }
 
-fn write_config(folder: &Path, name: &str, storage: StorageConfig) -> PathBuf {
+/// Writes the config of a shop of these tests to a file of this name, and its token beside; gives the file's path.
+#[must_use]
+pub fn write_config(folder: &Path, name: &str, storage: StorageConfig, on_partition: OnPartitionConfig) -> PathBuf {
     let token_file = folder.join("token");
     std::fs::write(&token_file, TOKEN).expect("written");
     let config = ShopConfig {
@@ -126,6 +141,7 @@ fn write_config(folder: &Path, name: &str, storage: StorageConfig) -> PathBuf {
             adopt_existing: false,
         },
         orders: OrdersConfig { shards: SHARDS },
+        on_partition,
         catalogue: CatalogueConfig { sample: true },
         internal: InternalConfig { token_file },
         storage,

@@ -78,9 +78,11 @@ pub enum Command {
 pub struct Order {
     /// Its id.
     pub id: String,
-    /// `open`, `submitted`, `confirmed`, `fulfilled` or `cancelled`.
+    /// `open`, `submitted`, `confirmed`, `fulfilled` or `cancelled`; empty where a queued command's answer does not tell.
+    #[serde(default)]
     pub status: String,
-    /// Its lines.
+    /// Its lines; none where a queued command's answer does not tell.
+    #[serde(default)]
     pub items: Vec<Line>,
     /// `persisted` or `queue`.
     pub durability: String,
@@ -253,7 +255,7 @@ mod tests {
     #[test]
     fn only_what_is_certainly_not_done_counts_as_refused() {
         assert_eq!(outcome(200, "{}"), Outcome::Acked);
-        assert_eq!(outcome(202, "{}"), Outcome::Acked);
+        assert_eq!(outcome(202, r#"{"id":"o","durability":"queue","stale":true}"#), Outcome::Acked);
         assert_eq!(outcome(409, r#"{"code":"order_closed"}"#), Outcome::Refused);
         assert_eq!(outcome(503, r#"{"code":"disk_full"}"#), Outcome::Refused);
         assert_eq!(outcome(503, r#"{"code":"not_done"}"#), Outcome::Refused);

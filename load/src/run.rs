@@ -358,7 +358,7 @@ impl Engine {
             self.waiting_adds.pop_front();
             let id = order.id.clone();
             if !self.admits(Kind::Add) {
-                self.carts.add_ended(&id, false, None);
+                self.carts.add_ended(&id, Outcome::Refused, None);
                 continue;
             }
             let product = &self.products[self.popularity.draw(&mut self.rng)];
@@ -401,7 +401,7 @@ impl Engine {
                 answered.fault
             }
             Outcomes::Add(order, answered) => {
-                self.carts.add_ended(&order, answered.outcome == Outcome::Acked, answered.pending);
+                self.carts.add_ended(&order, answered.outcome, answered.pending);
                 if self.options.rates.submits == 0.0 {
                     self.carts.abandon_full();
                 }

@@ -58,6 +58,50 @@ fn a_shop_in_a_cloud_has_no_volume_and_may_run_on_any_node() {
 }
 
 #[test]
+fn a_shop_uses_the_other_clouds_whose_settings_stand_beside() {
+    let mut spec = on_azure();
+    spec["storage"]["aws"]["endpoint"] = json!({ "queue": "https://aws.example:4566", "caSecretName": "aws-ca" });
+    spec["storage"]["aws"]["credentials"] = json!({ "secretName": "corner-aws" });
+    for provider in ["Azure", "Embedded"] {
+        spec["storage"]["provider"] = json!(provider);
+        let shop = validated(spec.clone());
+        let config = ShopConfig::parse(&render_config(&shop, false).expect("renders").text).expect("parses");
+        assert!(config.storage.aws.is_some() && config.storage.azure.is_some());
+        assert_eq!(config.storage.provider.to_string(), provider);
+        for pod in pods(spec.clone()) {
+            let volumes = pod["volumes"].as_array().expect("volumes").clone();
+            let secret = |volume: &str| {
+                volumes.iter().find(|found| found["name"] == volume).map(|found| found["secret"].clone()).expect(volume)
+            };
+            for (volume, name) in [("aws", "corner-aws"), ("aws-ca", "aws-ca")] {
+                assert_eq!(secret(volume)["secretName"], name);
+                assert_eq!(secret(volume)["optional"], true, "the shop starts without the second way out");
+            }
+            assert_eq!(secret("azure").get("optional").is_some(), provider == "Embedded");
+            let mounts = pod["containers"][0]["volumeMounts"].as_array().expect("mounts").clone();
+            assert!(mounts.iter().any(|mount| mount["mountPath"] == "/var/run/secrets/cloudshop.dev/aws"));
+            assert_eq!(mounts.iter().any(|mount| mount["name"] == "data"), provider == "Embedded");
+        }
+        let policy = objects(spec.clone())
+            .into_iter()
+            .find(|object| object["kind"] == "NetworkPolicy" && object["metadata"]["name"] == "corner-web")
+            .expect("a policy");
+        let rules = policy["spec"]["egress"].as_array().expect("rules").clone();
+        assert_eq!(rules.len(), 3, "to workers, to DNS and to both clouds");
+        let ports: Vec<_> = rules[2]["ports"].as_array().expect("ports").iter().map(|port| &port["port"]).collect();
+        assert_eq!(ports, [443, 4566, 10000, 10001]);
+    }
+}
+
+#[test]
+fn a_cloud_that_cannot_be_meant_is_refused_also_where_it_is_not_the_home() {
+    let mut spec = on_azure();
+    spec["storage"]["aws"]["bucket"] = json!("Corner");
+    let refused = crate::validate::validate(&crate::fixtures::shop(spec)).expect_err("refused").to_string();
+    assert!(refused.contains("'Corner' is no bucket"), "{refused}");
+}
+
+#[test]
 fn pods_of_an_azure_identity_are_marked_for_its_token() {
     let mut spec = on_azure();
     let client = "12345678-1234-1234-1234-123456789012";
@@ -65,7 +109,10 @@ fn pods_of_an_azure_identity_are_marked_for_its_token() {
     for object in objects(spec) {
         match object["kind"].as_str() {
             Some("ServiceAccount") => {
-                assert_eq!(object["metadata"]["annotations"]["azure.workload.identity/client-id"], client);
+                let annotations = &object["metadata"]["annotations"];
+                assert_eq!(annotations["azure.workload.identity/client-id"], client);
+                let role = "arn:aws:iam::123456789012:role/corner";
+                assert_eq!(annotations["eks.amazonaws.com/role-arn"], role, "of the other cloud");
             }
             Some("Deployment") => {
                 let labels = &object["spec"]["template"]["metadata"]["labels"];

@@ -5,7 +5,7 @@ use url::Url;
 
 use crate::{
     api::{AwsIdentitySpec, AwsSpec, AzureIdentitySpec, AzureSpec, EndpointSpec, StorageProvider},
-    constants::{CA_DIRECTORY, CA_KEY, CREDENTIALS_DIRECTORY},
+    constants::{CA_KEY, SECRETS_DIRECTORY},
     validate::ValidationError,
 };
 
@@ -21,6 +21,27 @@ pub struct CloudStore {
     /// Secret with the certificates to trust.
     pub ca_secret: Option<String>,
 }
+
+/// A Secret of the user's that the pods mount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountedSecret {
+    /// Name of its volume.
+    pub volume: &'static str,
+    /// The Secret.
+    pub name: String,
+}
+
+impl MountedSecret {
+    /// Where the pods find it.
+    #[must_use]
+    pub fn folder(&self) -> String {
+        folder(self.volume)
+    }
+}
+
+/// Volumes of the Secret with credentials and of the one with certificates, by cloud.
+const AWS_VOLUMES: (&str, &str) = ("aws", "aws-ca");
+const AZURE_VOLUMES: (&str, &str) = ("azure", "azure-ca");
 
 /// How the pods prove to a cloud who they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +72,8 @@ impl CloudStore {
                 (Credentials::AwsPodIdentity, AwsCredentials::WorkloadIdentity { role_arn: None })
             }
             (None, Some(secret)) => {
-                (Credentials::Secret(secret.clone()), AwsCredentials::Secret { folder: CREDENTIALS_DIRECTORY.into() })
+                let folder = folder(AWS_VOLUMES.0).into();
+                (Credentials::Secret(secret.clone()), AwsCredentials::Secret { folder })
             }
             _ => return Err(not_one_kind("spec.storage.aws.credentials")),
         };
@@ -59,7 +81,7 @@ impl CloudStore {
             region: region.clone(),
             bucket: bucket.clone(),
             queue: queue.clone(),
-            endpoint: endpoint.as_ref().map(server).transpose()?,
+            endpoint: endpoint.as_ref().map(|spec| server(spec, AWS_VOLUMES.1)).transpose()?,
             credentials: found_at,
         };
         Self::checked(StorageProvider::Aws, config.into(), credentials, endpoint.as_ref())
@@ -78,7 +100,8 @@ impl CloudStore {
                 AzureCredentials::WorkloadIdentity { client_id: client_id.clone() },
             ),
             (None, Some(secret)) => {
-                (Credentials::Secret(secret.clone()), AzureCredentials::Secret { folder: CREDENTIALS_DIRECTORY.into() })
+                let folder = folder(AZURE_VOLUMES.0).into();
+                (Credentials::Secret(secret.clone()), AzureCredentials::Secret { folder })
             }
             _ => return Err(not_one_kind("spec.storage.azure.credentials")),
         };
@@ -86,7 +109,7 @@ impl CloudStore {
             account: account.clone(),
             container: container.clone(),
             queue: queue.clone(),
-            endpoint: endpoint.as_ref().map(server).transpose()?,
+            endpoint: endpoint.as_ref().map(|spec| server(spec, AZURE_VOLUMES.1)).transpose()?,
             credentials: found_at,
         };
         Self::checked(StorageProvider::Azure, config.into(), credentials, endpoint.as_ref())
@@ -101,6 +124,22 @@ impl CloudStore {
         config.validate()?;
         let ca_secret = endpoint.and_then(|endpoint| endpoint.ca_secret_name.clone());
         Ok(Self { provider, config, credentials, ca_secret })
+    }
+
+    /// The Secrets that the pods mount to use it.
+    pub fn secrets(&self) -> impl Iterator<Item = MountedSecret> {
+        let (of_credentials, of_certificates) = match self.provider {
+            StorageProvider::Azure => AZURE_VOLUMES,
+            StorageProvider::Aws | StorageProvider::Embedded => AWS_VOLUMES,
+        };
+        let credentials = match &self.credentials {
+            Credentials::Secret(name) => Some(name),
+            Credentials::AwsRole(_) | Credentials::AwsPodIdentity | Credentials::AzureClient(_) => None,
+        };
+        let mounted = |volume, name: &String| MountedSecret { volume, name: name.clone() };
+        [(of_credentials, credentials), (of_certificates, self.ca_secret.as_ref())]
+            .into_iter()
+            .filter_map(move |(volume, name)| Some(mounted(volume, name?)))
     }
 
     /// Ports that the pods connect to in order to reach it.
@@ -124,7 +163,12 @@ impl CloudStore {
     }
 }
 
-fn server(spec: &EndpointSpec) -> Result<Endpoint, ValidationError> {
+/// Where the pods find what is in this volume.
+fn folder(volume: &str) -> String {
+    format!("{SECRETS_DIRECTORY}/{volume}")
+}
+
+fn server(spec: &EndpointSpec, volume_of_certificates: &str) -> Result<Endpoint, ValidationError> {
     let EndpointSpec { blob, queue, allow_plain_http, ca_secret_name } = spec;
     let url = |text: &Option<String>| {
         text.as_ref()
@@ -141,7 +185,7 @@ fn server(spec: &EndpointSpec) -> Result<Endpoint, ValidationError> {
         blob: url(blob)?,
         queue: url(queue)?,
         allow_plain_http: *allow_plain_http,
-        ca_file: ca_secret_name.as_ref().map(|_| format!("{CA_DIRECTORY}/{CA_KEY}").into()),
+        ca_file: ca_secret_name.as_ref().map(|_| format!("{}/{CA_KEY}", folder(volume_of_certificates)).into()),
     })
 }
 

@@ -68,6 +68,8 @@ pub enum Reason {
     PodsUnreachable,
     /// A pod waits for something it named. (Ready, Degraded)
     Waiting(WaitingReason),
+    /// A pod serves without something that it was told to use. (Degraded)
+    Lacking,
     /// Nothing is wrong. (Degraded)
     AsExpected,
     /// `spec.paused` is set. (`ReconciliationPaused`)
@@ -97,6 +99,7 @@ impl Reason {
             Self::ImageUnavailable => "ImageUnavailable",
             Self::PodCrashing => "PodCrashing",
             Self::PodsUnreachable => "PodsUnreachable",
+            Self::Lacking => "Lacking",
             Self::AsExpected => "AsExpected",
             Self::Paused => "Paused",
             Self::Reconciling => "Reconciling",

@@ -51,11 +51,9 @@ pub const TOKEN_KEY: &str = "token";
 pub const TOKEN_FILE: &str = "token/token";
 /// Where the Embedded store's volume is mounted.
 pub const DATA_DIRECTORY: &str = "/var/lib/cloudshop";
-/// Where pods find the Secret with the credentials for a cloud.
-pub const CREDENTIALS_DIRECTORY: &str = "/var/run/secrets/cloudshop.dev/credentials";
-/// Where pods find the certificates of servers that stand in for a cloud's own.
-pub const CA_DIRECTORY: &str = "/var/run/secrets/cloudshop.dev/ca";
-/// Key of those certificates in their Secret, and name of their file.
+/// Where pods find the Secrets that open stores in clouds, each in a folder of its own.
+pub const SECRETS_DIRECTORY: &str = "/var/run/secrets/cloudshop.dev";
+/// Key of the certificates of servers that stand in for a cloud's own in their Secret, and name of their file.
 pub const CA_KEY: &str = "ca.crt";
 /// Where a worker keeps the lock that tells a restarted container from a new pod.
 pub const RUN_DIRECTORY: &str = "/var/run/cloudshop";

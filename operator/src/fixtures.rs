@@ -44,6 +44,7 @@ pub(crate) fn most() -> Value {
             "adoptExisting": true,
         },
         "orders": { "shards": 8 },
+        "onPartition": { "carts": "Consistency", "submit": "Availability" },
         "catalogue": { "sample": false },
         "web": {
             "autoscaling": { "minReplicas": 3, "maxReplicas": 30, "targetCpuUtilization": 50 },
@@ -146,6 +147,7 @@ pub(crate) fn told(shards: &[u16]) -> PodStatus {
         waiting: Vec::new(),
         shards: shards.iter().map(|&shard| OwnedShard { shard, epoch: 7 }).collect(),
         queue: Some(QueueStatus { depth: 0, dead_letters: 0 }),
+        lacks: Vec::new(),
     }
 }
 

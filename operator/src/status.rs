@@ -97,7 +97,8 @@ pub fn status(
         Some((reason, message)) => conditions.set(ConditionType::Progressing, true, reason, &message),
         None => conditions.set(ConditionType::Progressing, false, Reason::Settled, "nothing is under way"),
     }
-    match findings.iter().find(|finding| finding.degrades) {
+    let lacking = findings::lacking(seen);
+    match findings.iter().find(|finding| finding.degrades).or(lacking.as_ref()) {
         Some(Finding { reason, message, .. }) => {
             conditions.set(ConditionType::Degraded, true, *reason, message);
         }

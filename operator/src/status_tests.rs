@@ -59,7 +59,7 @@ fn conditions_follow_what_is_seen() {
     use ConditionType::{Available, Degraded, Progressing, Ready};
 
     type Case = (&'static str, fn(&mut Observation), [&'static str; 4]);
-    let cases: [Case; 16] = [
+    let cases: [Case; 17] = [
         ("all serves", |_| (), ["True Serving", "True Serving", "False Settled", "False AsExpected"]),
         (
             "nothing is there yet",
@@ -106,6 +106,15 @@ fn conditions_follow_what_is_seen() {
             "a pod waits in a shop that serves",
             |seen| seen.pods.push(waiting(WaitingReason::ShardsUnowned, "shard 3 has no owner")),
             ["True Serving", "True Serving", "False Settled", "False AsExpected"],
+        ),
+        (
+            "a pod serves without the queue of another cloud",
+            |seen| {
+                let mut report = told(&[0, 1, 2, 3]);
+                report.lacks.push("the queue of Azure is no way out of a partition".to_owned());
+                seen.pods.last_mut().expect("a worker").report = Report::Told(Box::new(report));
+            },
+            ["True Serving", "True Serving", "False Settled", "True Lacking"],
         ),
         (
             "the store is another's",

@@ -8,8 +8,8 @@ use storage_adapters::config::StorageConfigError;
 
 use crate::{
     api::{
-        Autoscaling, DeletionPolicy, IngressSpec, Quantities, Resources, ServiceType, Shop, ShopSpec, StorageProvider,
-        StorageSpec, WorkerAutoscaling,
+        Autoscaling, DeletionPolicy, IngressSpec, OnPartitionSpec, Quantities, Resources, ServiceType, Shop, ShopSpec,
+        StorageProvider, StorageSpec, WorkerAutoscaling,
     },
     cloud::CloudStore,
     names::{MAX_SHOP_NAME, Names},
@@ -83,6 +83,8 @@ pub struct ValidatedShop {
     pub storage: Storage,
     /// Number of order shards.
     pub shards: u16,
+    /// What the shop gives up when the network breaks.
+    pub on_partition: OnPartitionSpec,
     /// Whether it may start with the sample catalogue.
     pub sample_catalogue: bool,
     /// The web pods.
@@ -104,6 +106,8 @@ pub struct Storage {
     pub adopt_existing: bool,
     /// The provider and its settings.
     pub provider: Provider,
+    /// Other clouds whose settings stand beside: second ways out under availability.
+    pub others: Vec<CloudStore>,
 }
 
 /// A provider and its settings.
@@ -182,6 +186,11 @@ impl Storage {
             Provider::Embedded { .. } => None,
         }
     }
+
+    /// Every cloud that the pods use.
+    pub fn clouds(&self) -> impl Iterator<Item = &CloudStore> {
+        self.cloud().into_iter().chain(&self.others)
+    }
 }
 
 /// What a pod may use when its Shop says nothing: a CPU request for the autoscaler to reckon with, room in memory for a
@@ -206,8 +215,17 @@ pub fn validate(shop: &Shop) -> Result<ValidatedShop, ValidationError> {
     let name = ShopName::parse(metadata.name.as_deref().ok_or(ValidationError::Metadata("name"))?)?;
     let uid = metadata.uid.clone().ok_or(ValidationError::Metadata("uid"))?;
     let owner = shop.controller_owner_ref(&()).ok_or(ValidationError::Metadata("uid"))?;
-    let ShopSpec { storage, orders, catalogue, web, worker, expose, deletion_policy: DeletionPolicy::Retain, paused } =
-        &shop.spec;
+    let ShopSpec {
+        storage,
+        orders,
+        on_partition,
+        catalogue,
+        web,
+        worker,
+        expose,
+        deletion_policy: DeletionPolicy::Retain,
+        paused,
+    } = &shop.spec;
     if !(1..=64).contains(&orders.shards) {
         return Err(field("spec.orders.shards", &orders.shards.to_string(), "1 to 64"));
     }
@@ -217,8 +235,13 @@ pub fn validate(shop: &Shop) -> Result<ValidatedShop, ValidationError> {
         uid,
         generation: metadata.generation.unwrap_or_default(),
         owner,
-        storage: Storage { adopt_existing: storage.adopt_existing, provider: provider(storage)? },
+        storage: Storage {
+            adopt_existing: storage.adopt_existing,
+            provider: provider(storage)?,
+            others: others(storage)?,
+        },
         shards: orders.shards,
+        on_partition: *on_partition,
         sample_catalogue: catalogue.sample,
         web: Tier { replicas: web_replicas(&web.autoscaling)?, resources: resources(&web.resources, &WEB_DEFAULTS)? },
         worker: Tier {
@@ -253,6 +276,12 @@ fn provider(storage: &StorageSpec) -> Result<Provider, ValidationError> {
             Ok(Provider::Embedded { size, storage_class: claim.storage_class_name.clone() })
         }
     }
+}
+
+fn others(storage: &StorageSpec) -> Result<Vec<CloudStore>, ValidationError> {
+    let aws = storage.aws.as_ref().filter(|_| storage.provider != StorageProvider::Aws).map(CloudStore::aws);
+    let azure = storage.azure.as_ref().filter(|_| storage.provider != StorageProvider::Azure).map(CloudStore::azure);
+    aws.into_iter().chain(azure).collect()
 }
 
 fn missing(name: &'static str) -> ValidationError {

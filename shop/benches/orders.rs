@@ -14,7 +14,9 @@ use shop::{
     orders::{InternalToken, OrderClient, OrderMetrics, Role, ShopOpener, Worker, WorkerSettings},
     readiness::Readiness,
 };
-use shop_contract::config::{CatalogueConfig, FORMAT, InternalConfig, OrdersConfig, ShopConfig, ShopIdentity};
+use shop_contract::config::{
+    CatalogueConfig, FORMAT, InternalConfig, OnPartitionConfig, OrdersConfig, ShopConfig, ShopIdentity,
+};
 use storage_adapters::{
     Store,
     config::{EmbeddedConfig, Provider, StorageConfig},
@@ -45,6 +47,7 @@ fn config(folder: &std::path::Path) -> ShopConfig {
             adopt_existing: false,
         },
         orders: OrdersConfig { shards: 4 },
+        on_partition: OnPartitionConfig::default(),
         catalogue: CatalogueConfig { sample: false },
         internal: InternalConfig { token_file: "/dev/null".into() },
         storage: StorageConfig::from(EmbeddedConfig { path: folder.join("store") }),
@@ -168,6 +171,7 @@ async fn main() -> Result<(), Failure> {
     let worker = Worker::new(WorkerSettings {
         config: config.clone(),
         store: store.clone(),
+        others: Vec::new(),
         address: listener.local_addr()?.to_string(),
         token: token.clone(),
         state_folder: None,

@@ -3,31 +3,45 @@
 use std::sync::Arc;
 
 use shop_contract::status::{Waiting, WaitingReason};
+use storage_adapters::config::Provider;
 use tokio::sync::watch;
 
 /// The list of what the process waits for; clones share it. It begins with [`WaitingReason::Starting`].
 #[derive(Clone, Debug)]
-pub struct Readiness(Arc<watch::Sender<Vec<Waiting>>>);
+pub struct Readiness {
+    list: Arc<watch::Sender<Vec<(Part, Waiting)>>>,
+    part: Part,
+}
+
+/// Whose store a reason is about; none when it is about the process.
+type Part = Option<Provider>;
 
 impl Readiness {
     /// A process that has only begun.
     #[must_use]
     pub fn starting() -> Self {
         let starting = Waiting { reason: WaitingReason::Starting, message: "the process has only begun".to_owned() };
-        Self(Arc::new(watch::Sender::new(vec![starting])))
+        Self { list: Arc::new(watch::Sender::new(vec![(None, starting)])), part: None }
+    }
+
+    /// The same list, for what has reasons of its own for each store.
+    #[must_use]
+    pub fn of(&self, store: Provider) -> Self {
+        Self { part: Some(store), ..self.clone() }
     }
 
     /// Adds a thing to wait for; one that is waited for already gets the new message.
     pub fn wait_for(&self, reason: WaitingReason, message: impl Into<String>) {
         let message = message.into();
-        self.0.send_if_modified(|list| match list.iter_mut().find(|waiting| waiting.reason == reason) {
-            Some(waiting) if waiting.message == message => false,
-            Some(waiting) => {
+        let is_it = |(part, waiting): &&mut (Part, Waiting)| *part == self.part && waiting.reason == reason;
+        self.list.send_if_modified(|list| match list.iter_mut().find(is_it) {
+            Some((_, waiting)) if waiting.message == message => false,
+            Some((_, waiting)) => {
                 waiting.message = message;
                 true
             }
             None => {
-                list.push(Waiting { reason, message });
+                list.push((self.part, Waiting { reason, message }));
                 true
             }
         });
@@ -35,9 +49,9 @@ impl Readiness {
 
     /// Takes a thing off the list; nothing happens when it is not on it.
     pub fn clear(&self, reason: WaitingReason) {
-        self.0.send_if_modified(|list| {
+        self.list.send_if_modified(|list| {
             let before = list.len();
-            list.retain(|waiting| waiting.reason != reason);
+            list.retain(|(part, waiting)| *part != self.part || waiting.reason != reason);
             list.len() != before
         });
     }
@@ -45,19 +59,19 @@ impl Readiness {
     /// The list; empty when the process is ready.
     #[must_use]
     pub fn waiting(&self) -> Vec<Waiting> {
-        self.0.borrow().clone()
+        self.list.borrow().iter().map(|(_, waiting)| waiting.clone()).collect()
     }
 
     /// Whether the process waits for nothing.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.0.borrow().is_empty()
+        self.list.borrow().is_empty()
     }
 
     /// Waits until the list is empty.
     pub async fn ready(&self) {
         // The sender lives as long as `self`, so the channel cannot close meanwhile.
-        let _ = self.0.subscribe().wait_for(Vec::is_empty).await;
+        let _ = self.list.subscribe().wait_for(Vec::is_empty).await;
     }
 }
 
@@ -72,6 +86,17 @@ mod tests {
         readiness.clear(WaitingReason::Starting);
         assert!(!readiness.is_ready());
         readiness.clear(WaitingReason::CatalogueMissing);
+        assert!(readiness.is_ready());
+    }
+
+    #[test]
+    fn reasons_of_one_store_are_cleared_for_it_alone() {
+        let readiness = Readiness::starting();
+        let part = readiness.of(Provider::Aws);
+        part.wait_for(WaitingReason::Starting, "as well");
+        readiness.clear(WaitingReason::Starting);
+        assert_eq!(readiness.waiting().len(), 1);
+        part.clear(WaitingReason::Starting);
         assert!(readiness.is_ready());
     }
 

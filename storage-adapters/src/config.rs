@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
 /// Where a store's blobs and messages live.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Provider {
     /// AWS: S3 and SQS.
     Aws,
@@ -20,6 +20,18 @@ pub enum Provider {
     Azure,
     /// The machine's own disk.
     Embedded,
+}
+
+impl Provider {
+    /// Whether a receive that waits is held by the service: what is sent meanwhile is given to it although it was dropped, and
+    /// comes again only when its lease ends. Others look again and again by themselves.
+    #[must_use]
+    pub fn holds_receives(self) -> bool {
+        match self {
+            Self::Aws => true,
+            Self::Azure | Self::Embedded => false,
+        }
+    }
 }
 
 impl fmt::Display for Provider {
@@ -199,6 +211,26 @@ impl StorageConfig {
         azure.as_ref().map_or(Ok(()), AzureConfig::validate)?;
         embedded.as_ref().map_or(Ok(()), EmbeddedConfig::validate)
     }
+
+    /// These settings, with those of `other` beside them where its provider has none here.
+    #[must_use]
+    pub fn beside(self, other: Self) -> Self {
+        Self {
+            provider: self.provider,
+            aws: self.aws.or(other.aws),
+            azure: self.azure.or(other.azure),
+            embedded: self.embedded.or(other.embedded),
+        }
+    }
+
+    /// The other clouds whose settings stand beside those of the provider, each as if it were the one in use. A disk is
+    /// not among them: what one machine holds is no help to the others.
+    pub fn other_clouds(&self) -> impl Iterator<Item = Self> {
+        let Self { provider, aws, azure, embedded: _ } = self.clone();
+        let aws = aws.filter(|_| provider != Provider::Aws).map(Self::from);
+        let azure = azure.filter(|_| provider != Provider::Azure).map(Self::from);
+        aws.into_iter().chain(azure)
+    }
 }
 
 impl fmt::Display for StorageConfig {
@@ -361,6 +393,20 @@ folder = "/etc/cloudshop/azure"
             assert_eq!(config.validate(), Ok(()));
             assert_eq!(toml::to_string(&config).expect("rendered"), text);
         }
+    }
+
+    #[test]
+    fn other_clouds_stand_beside_each_as_if_it_were_in_use() {
+        let both = read(BOTH_CLOUDS);
+        let others: Vec<_> = both.other_clouds().collect();
+        assert_eq!(others, [StorageConfig::from(both.azure.clone().expect("settings"))]);
+        let with_disk = read(EMBEDDED).beside(both.clone());
+        assert_eq!(with_disk.provider, Provider::Embedded);
+        assert_eq!(
+            with_disk.other_clouds().map(|other| other.provider).collect::<Vec<_>>(),
+            [Provider::Aws, Provider::Azure]
+        );
+        assert_eq!(others[0].clone().beside(with_disk).other_clouds().count(), 1, "a disk is no other cloud");
     }
 
     #[test]

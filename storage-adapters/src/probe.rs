@@ -31,7 +31,7 @@ pub const TIME_LIMIT: Duration = Duration::from_secs(10);
 /// Age at which a blob under [`PREFIX`] is the leaving of a probe that was killed.
 const LEFT_BEHIND: Duration = Duration::from_mins(10);
 
-/// Longest wait for the probe's own message in a queue that holds others.
+/// Longest wait for a message after one was sent.
 const ROUND_TRIP: Duration = Duration::from_secs(5);
 
 /// A store that does not honour the contract, or cannot show that it does.
@@ -133,8 +133,11 @@ async fn remove_leavings(store: &dyn BlobStore, listed: &[BlobInfo]) -> Result<(
     Ok(())
 }
 
-/// Tries out one round trip of a message. Other messages that it meets are delivered again after a second. Another receiver
-/// may get the probe's message; it says so by a blob, see [`hear`].
+/// Tries out one round trip of a message. Another receiver may get the probe's message; it says so by a blob, see [`hear`].
+///
+/// A queue that holds messages of others shows by one of those that it delivers, and gives it out again after a second: the
+/// probe's may be behind any number of them, and only whoever opens the store can take them. The probe's message stays then,
+/// for a receiver to forget.
 ///
 /// # Errors
 /// When the queue does not do as the contract says, fails, or takes longer than [`TIME_LIMIT`].
@@ -164,33 +167,52 @@ async fn try_queue(queue: &dyn Queue, blobs: &dyn BlobStore) -> Result<(), Probe
     let Some(heard) = heard_key(&pack) else { return Err(ProbeError::Broken("the probe has no legal key")) };
     queue.send(pack.clone()).await.map_err(failed("send a message"))?;
     let until = Instant::now() + ROUND_TRIP;
+    let mut delivers = false;
     while Instant::now() < until {
         tokio::select! {
-            delivered = take(queue, blobs, &pack) => if delivered? { return Ok(()) },
+            taken = take(queue, blobs, &pack) => match taken? {
+                Taken::Own | Taken::Others => return Ok(()),
+                Taken::Probe => delivers = true,
+                Taken::Nothing => {}
+            },
             answered = is_heard(blobs, &heard) => {
                 answered?;
                 return blobs.delete(&heard).await.map_err(failed("delete a blob"));
             }
         }
     }
-    Err(ProbeError::Broken("a message that was sent is not delivered"))
+    require(delivers, "a message that was sent is not delivered")
 }
 
-/// Receives one message, and says whether it was the probe's own.
-async fn take(queue: &dyn Queue, blobs: &dyn BlobStore, pack: &Bytes) -> Result<bool, ProbeError> {
+/// What a receive gave the probe.
+enum Taken {
+    Nothing,
+    /// The probe's own message, acknowledged.
+    Own,
+    /// That of another probe, which was told so.
+    Probe,
+    /// A message for others, left to them.
+    Others,
+}
+
+async fn take(queue: &dyn Queue, blobs: &dyn BlobStore, pack: &Bytes) -> Result<Taken, ProbeError> {
     let lease = Duration::from_secs(1);
     let received = queue.receive(1, lease, lease).await.map_err(failed("receive a message"))?;
-    let Some(message) = received.first() else { return Ok(false) };
-    let is_own = message.body == *pack;
-    if !is_own && !hear(blobs, &message.body).await.map_err(failed("create a blob"))? {
-        return Ok(false);
-    }
+    let Some(message) = received.first() else { return Ok(Taken::Nothing) };
+    let taken = if message.body == *pack {
+        Taken::Own
+    } else if hear(blobs, &message.body).await.map_err(failed("create a blob"))? {
+        Taken::Probe
+    } else {
+        Taken::Others
+    };
     match queue.extend(&message.receipt, lease).await {
+        Ok(_) if matches!(taken, Taken::Others) => {}
         Ok(receipt) => queue.ack(&receipt).await.map_err(failed("acknowledge a message"))?,
         Err(error) if error.kind() == ErrorKind::LeaseLost => {}
         Err(source) => return Err(ProbeError::Failed { step: "extend a lease", source }),
     }
-    Ok(is_own)
+    Ok(taken)
 }
 
 /// Ends when another receiver says that it has heard the probe.

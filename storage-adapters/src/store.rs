@@ -122,7 +122,7 @@ impl Store {
     /// Bounds each attempt, and repeats what fails for a passing reason, out of one budget for both ports. The adapter counts
     /// its requests with the same meter.
     #[cfg(any(feature = "aws", feature = "azure"))]
-    fn across_a_network(blobs: Arc<dyn BlobStore>, queue: Arc<dyn Queue>, meter: &Arc<Meter>) -> Self {
+    pub fn across_a_network(blobs: Arc<dyn BlobStore>, queue: Arc<dyn Queue>, meter: &Arc<Meter>) -> Self {
         let (limits, policy, budget) = (TimeLimits::default(), RetryPolicy::default(), Arc::new(Budget::default()));
         let blobs: Arc<dyn BlobStore> = Arc::new(Metered::bytes_of(blobs, Arc::clone(meter)));
         let queue: Arc<dyn Queue> = Arc::new(Metered::bytes_of(queue, Arc::clone(meter)));

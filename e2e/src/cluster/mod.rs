@@ -2,6 +2,7 @@
 
 pub mod connection;
 pub mod contents;
+mod cut;
 mod kubectl;
 mod namespace;
 mod node;
@@ -14,6 +15,7 @@ pub mod shop;
 mod store;
 mod turn;
 
+pub use cut::{Cut, Way, servers_of};
 pub use kubectl::{helm, kubectl, kubectl_with_input};
 pub use namespace::{TestNamespace, in_namespace};
 pub use node::{kill_container, pause_container, resume_container, tag_image};

@@ -1,5 +1,6 @@
 //! A namespace for each test, which goes with it, and what is printed about it when the test fails.
 
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt;
@@ -10,7 +11,7 @@ use serde_json::Value;
 
 use super::kubectl::run;
 use super::operator::ensure_operator;
-use super::provider::new_store;
+use super::provider::{new_store, new_store_beside, servers};
 use super::shop::embedded;
 use super::turn::{Share, Turn};
 
@@ -63,6 +64,17 @@ impl TestNamespace {
         let mut spec = embedded();
         spec["storage"] = self.storage.clone();
         spec
+    }
+
+    /// `spec.storage` of a shop that has the settings of another cloud beside; `None` when this run is not in a cloud.
+    pub async fn storage_with_another_cloud(&self) -> Option<Value> {
+        new_store_beside(&self.client, &self.name, &self.storage).await
+    }
+
+    /// Where the servers of the store's blobs and of its queue listen; nowhere when it is a disk.
+    #[must_use]
+    pub fn store_servers(&self) -> Option<(SocketAddr, SocketAddr)> {
+        servers(&self.storage)
     }
 
     /// Everything in it goes in the background; volumes belong to no namespace and are kept by their policy.

@@ -43,6 +43,11 @@ impl Shop {
             .expect("the pods are deleted");
     }
 
+    /// Deletes one pod, without waiting.
+    pub async fn delete_pod(&self, pod: &Pod) {
+        self.pods_api().delete(&name_of(pod), &DeleteParams::default()).await.expect("the pod is deleted");
+    }
+
     /// Waits until no pod of the shop is left.
     pub async fn without_pods(&self, limit: Duration) {
         let pods = self.pods_api();
@@ -63,6 +68,20 @@ impl Shop {
         until("every pod is a new one", Duration::from_mins(2), async || {
             let left = self.pod_uids().await.into_iter().filter(|uid| before.contains(uid)).count();
             if left == 0 { Ok(()) } else { Err(format!("{left} old pods")) }
+        })
+        .await;
+    }
+
+    /// Waits until each of its pods has noted this.
+    pub async fn until_all_noted(&self, what: &str) {
+        until(what, Duration::from_mins(1), async || {
+            for pod in self.pods(None).await {
+                let logs = self.pods_api().logs(&name_of(&pod), &kube::api::LogParams::default()).await;
+                if !logs.map_err(|error| error.to_string())?.contains(what) {
+                    return Err(format!("{} did not note it", name_of(&pod)));
+                }
+            }
+            Ok(())
         })
         .await;
     }

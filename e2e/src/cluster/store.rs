@@ -16,6 +16,9 @@ use crate::verified::clean_orders;
 
 const NAME: &str = "verify";
 
+/// Most bytes of a ledger that one `ConfigMap` takes, below the megabyte that the API server allows.
+const PART_BYTES: usize = 900 * 1024;
+
 /// Runs `shop verify` in a pod on the store of a shop that is gone, with the config that its pods had, and gives the number
 /// of orders in it.
 pub async fn verify_store(shop: &Shop, config: &str, ledger: Option<&Path>) -> u64 {
@@ -23,10 +26,15 @@ pub async fn verify_store(shop: &Shop, config: &str, ledger: Option<&Path>) -> u
     let maps: Api<ConfigMap> = Api::namespaced(namespace.client.clone(), &namespace.name);
     let pods: Api<Pod> = Api::namespaced(namespace.client.clone(), &namespace.name);
     let text = ledger.map(|ledger| std::fs::read_to_string(ledger).expect("the ledger")).unwrap_or_default();
-    let map = json!({"metadata": {"name": NAME}, "data": {"ledger": text, "shop.toml": config}});
-    let map = serde_json::from_value(map).expect("a ConfigMap");
-    maps.create(&PostParams::default(), &map).await.expect("the ledger fits into a ConfigMap");
-    let pod = serde_json::from_value(pod(shop, ledger.is_some())).expect("a Pod");
+    let mut files = vec![("shop.toml".to_owned(), config.to_owned())];
+    files.extend(parts(&text).into_iter().enumerate().map(|(number, part)| (format!("ledger-{number}"), part)));
+    for (file, content) in &files {
+        let map = json!({"metadata": {"name": map_of(file)}, "data": {file: content}});
+        let map = serde_json::from_value(map).expect("a ConfigMap");
+        maps.create(&PostParams::default(), &map).await.expect("the ConfigMap is taken");
+    }
+    let files: Vec<String> = files.into_iter().map(|(file, _)| file).collect();
+    let pod = serde_json::from_value(pod(shop, &files)).expect("a Pod");
     pods.create(&PostParams::default(), &pod).await.expect("a pod on the store");
     let ended = await_condition(pods.clone(), NAME, |pod: Option<&Pod>| {
         let phase = pod.and_then(|pod| pod.status.as_ref()).and_then(|status| status.phase.as_deref());
@@ -37,17 +45,37 @@ pub async fn verify_store(shop: &Shop, config: &str, ledger: Option<&Path>) -> u
     let report = output.lines().rfind(|line| line.starts_with('{')).unwrap_or(&output);
     let orders = clean_orders(report);
     pods.delete(NAME, &DeleteParams::default().grace_period(0)).await.expect("the pod is deleted");
-    maps.delete(NAME, &DeleteParams::default()).await.expect("the ConfigMap is deleted");
+    for file in &files {
+        maps.delete(&map_of(file), &DeleteParams::default()).await.expect("the ConfigMap is deleted");
+    }
     orders
 }
 
-fn pod(shop: &Shop, ledger: bool) -> serde_json::Value {
+fn map_of(file: &str) -> String {
+    format!("{NAME}-{}", file.replace('.', "-"))
+}
+
+/// A ledger in parts, each of whole lines.
+fn parts(ledger: &str) -> Vec<String> {
+    let mut parts: Vec<String> = Vec::new();
+    for line in ledger.split_inclusive('\n') {
+        match parts.last_mut() {
+            Some(part) if part.len() + line.len() <= PART_BYTES => part.push_str(line),
+            _ => parts.push(line.to_owned()),
+        }
+    }
+    parts
+}
+
+fn pod(shop: &Shop, files: &[String]) -> serde_json::Value {
     let (registry, tag) = images();
     let (volume, mount) = access(&shop.namespace.small_shop()["storage"], &shop.name);
-    let mut command = vec!["/shop", "verify", "--config", "/ledger/shop.toml", "--output", "json"];
-    if ledger {
-        command.extend(["--ledger", "/ledger/ledger"]);
+    let mut command: Vec<String> =
+        ["/shop", "verify", "--config", "/files/shop.toml", "--output", "json"].map(str::to_owned).into();
+    for file in files.iter().filter(|file| file.starts_with("ledger")) {
+        command.extend(["--ledger".to_owned(), format!("/files/{file}")]);
     }
+    let sources: Vec<_> = files.iter().map(|file| json!({"configMap": {"name": map_of(file)}})).collect();
     json!({
         "metadata": {"name": NAME},
         "spec": {
@@ -66,12 +94,12 @@ fn pod(shop: &Shop, ledger: bool) -> serde_json::Value {
                 },
                 "volumeMounts": [
                     mount,
-                    {"name": "ledger", "mountPath": "/ledger", "readOnly": true},
+                    {"name": "files", "mountPath": "/files", "readOnly": true},
                 ],
             }],
             "volumes": [
                 volume,
-                {"name": "ledger", "configMap": {"name": NAME}},
+                {"name": "files", "projected": {"sources": sources}},
             ],
         },
     })

@@ -54,6 +54,27 @@ async fn an_emptied_store_is_named_and_never_served_as_an_empty_shop() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: make test"]
+async fn a_queue_of_another_cloud_that_cannot_be_used_is_named_and_keeps_no_shop_from_selling() {
+    in_namespace(Share::Together, "lacking", async |namespace| {
+        let mut spec = embedded();
+        spec["storage"]["azure"] = json!({
+            "account": "cornershop",
+            "container": "shop",
+            "queue": "shop",
+            "credentials": {"secretName": "nowhere"},
+        });
+        let shop = Shop::ready(&namespace, "corner", &spec).await;
+        let message = shop.wait_reason("Degraded", "Lacking", Duration::from_mins(1)).await;
+        println!("a queue that cannot be used: {message}");
+        assert!(message.contains("no way out of a partition"), "{message}");
+        shop.api().await.create(&new_key()).await;
+        shop.wait_ready(Duration::from_secs(1)).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: make test"]
 async fn a_size_that_the_cluster_refuses_holds_up_nothing_else_and_can_be_taken_back() {
     in_namespace(Share::Together, "sizes", async |namespace| {
         let mut spec = embedded();

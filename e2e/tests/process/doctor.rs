@@ -1,6 +1,11 @@
 //! `shop doctor`: what it says of a store that can be used, and of one that cannot.
 
-use e2e::process::{ShopProcess, shop_verb};
+use std::process::{Command, Output};
+
+use e2e::cloud_store::{Cloud, CloudStore};
+use e2e::pods::write_config;
+use e2e::process::{ShopProcess, shop_binary, shop_verb};
+use shop_contract::config::OnPartitionConfig;
 
 use crate::folder;
 
@@ -32,6 +37,31 @@ fn an_empty_store_is_no_shop_and_stays_empty() {
         let said = text(&output.stdout);
         assert!(output.status.success(), "{said}{}", text(&output.stderr));
         assert!(said.contains("none yet"), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_way_out_is_tried_as_well_and_named_when_it_cannot_be_used() {
+    let folder = folder();
+    let (home, other) = tokio::join!(CloudStore::make(Cloud::Aws), CloudStore::make(Cloud::Azure));
+    let storage = home.config(&home.emulator).beside(other.config(&other.emulator));
+    let config = write_config(folder.path(), "shop.toml", storage, OnPartitionConfig::default());
+    let doctor = |variables: &[(&str, &str)]| -> Output {
+        let mut verb = Command::new(shop_binary());
+        verb.arg("doctor").arg("--config").arg(&config).envs(variables.iter().copied());
+        verb.output().expect("the program starts")
+    };
+    let output = doctor(&[home.credentials(), other.credentials()].concat());
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{said}{}", text(&output.stderr));
+    for wanted in ["store      Aws: bucket", "second way Azure: container", "about 0 messages waiting"] {
+        assert!(said.contains(wanted), "{wanted} is not in: {said}");
+    }
+    let output = doctor(home.credentials());
+    assert_eq!(output.status.code(), Some(1));
+    let complaint = text(&output.stderr);
+    for wanted in ["the shop sells, but the second way out", "Azure: container", "AZURE_STORAGE_KEY"] {
+        assert!(complaint.contains(wanted), "{wanted} is not in: {complaint}");
     }
 }
 

@@ -3,8 +3,10 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod catalogue;
+mod connections;
 mod doctor;
 mod errors;
+mod histories;
 mod orders;
 mod restarts;
 mod secrets;

@@ -4,6 +4,7 @@ use e2e::api::Api;
 use e2e::cloud_store::{Cloud, CloudStore};
 use e2e::pods::{Pods, assert_no_secret};
 use load::run::new_key;
+use shop_contract::config::OnPartitionConfig;
 
 use crate::folder;
 
@@ -13,7 +14,8 @@ const EVERYTHING: (&str, &str) = ("SHOP_LOG", "trace");
 async fn no_secret_is_told(cloud: Cloud) {
     let folder = folder();
     let store = CloudStore::make(cloud).await;
-    let pods = Pods::start_with(folder.path(), &store, store.config(&store.emulator), &[EVERYTHING]).await;
+    let (config, choice) = (store.config(&store.emulator), OnPartitionConfig::default());
+    let pods = Pods::start_with(folder.path(), &store, config, choice, &[EVERYTHING]).await;
     let api = Api::at(&pods.url).await;
     let sku = api.products(100).await[0]["sku"].as_str().expect("a SKU").to_owned();
     let order = api.create(&new_key()).await;

@@ -6,8 +6,8 @@ pub mod storage;
 
 pub use self::{
     spec::{
-        Autoscaling, CatalogueSpec, DeletionPolicy, ExposeSpec, IngressSpec, OrdersSpec, Quantities, Resources,
-        ServiceSpec, ServiceType, Shop, ShopSpec, TierSpec, WorkerAutoscaling, WorkerSpec,
+        Autoscaling, CatalogueSpec, DeletionPolicy, ExposeSpec, IngressSpec, OnPartition, OnPartitionSpec, OrdersSpec,
+        Quantities, Resources, ServiceSpec, ServiceType, Shop, ShopSpec, TierSpec, WorkerAutoscaling, WorkerSpec,
     },
     status::{Condition, ConditionStatus, QueueStatus, ShardStatus, ShopStatus, TierStatus},
     storage::{

@@ -354,3 +354,20 @@ fn every_field_of_the_spec_is_described_and_every_text_is_bounded() {
     let crd = serde_json::to_value(Shop::crd()).expect("JSON");
     check("spec", &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]);
 }
+
+#[test]
+fn a_choice_between_consistency_and_availability_may_change_at_any_time_and_nothing_else_may_be_chosen() {
+    let before = stored(least());
+    assert_eq!(before["spec"]["onPartition"], json!({ "carts": "Availability", "submit": "Consistency" }));
+    let other =
+        with(before.clone(), &[("/spec/onPartition", json!({ "carts": "Consistency", "submit": "Availability" }))]);
+    assert_eq!(refused(&other, Some(&before)), []);
+    let one = json!({ "onPartition": { "submit": "Availability" } });
+    let mut spec = least();
+    spec["onPartition"] = one["onPartition"].clone();
+    assert_eq!(stored(spec)["spec"]["onPartition"], json!({ "carts": "Availability", "submit": "Availability" }));
+    let crd = serde_json::to_value(Shop::crd()).expect("JSON");
+    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
+    let choices = &schema["onPartition"]["properties"]["carts"]["enum"];
+    assert_eq!(choices, &json!(["Consistency", "Availability"]));
+}

@@ -44,6 +44,10 @@ pub struct ShopSpec {
     /// How orders are kept.
     #[serde(default)]
     pub orders: OrdersSpec,
+    /// What the shop gives up when the owner of an order, or the store, is out of reach: answers that may be wrong, or
+    /// answers. While nothing is out of reach, both choices are the same.
+    #[serde(default)]
+    pub on_partition: OnPartitionSpec,
     /// What the shop sells.
     #[serde(default)]
     pub catalogue: CatalogueSpec,
@@ -75,6 +79,28 @@ pub struct OrdersSpec {
         validation = Rule::new("self == oldSelf").message("spec.orders.shards cannot change, as every order is kept in the shard that its id names; write the earlier value")
     )]
     pub shards: u16,
+}
+
+/// What the shop gives up when the network breaks, for each need of the business.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OnPartitionSpec {
+    /// For creating an order, changing its items, and reading it.
+    #[serde(default = "availability")]
+    pub carts: OnPartition,
+    /// For submitting and cancelling an order.
+    #[serde(default = "consistency")]
+    pub submit: OnPartition,
+}
+
+/// What is kept when the network breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OnPartition {
+    /// Within a second the command is done, or it is refused with 503. Nothing that may be old is shown.
+    Consistency,
+    /// Within half a second the command is done or lies in a queue, from where it is applied when the network is whole
+    /// again. Orders are shown as they were last known, marked as such.
+    Availability,
 }
 
 /// What the shop sells.
@@ -267,6 +293,12 @@ pub enum DeletionPolicy {
     Retain,
 }
 
+impl Default for OnPartitionSpec {
+    fn default() -> Self {
+        Self { carts: availability(), submit: consistency() }
+    }
+}
+
 impl Default for OrdersSpec {
     fn default() -> Self {
         Self { shards: default_shards() }
@@ -299,6 +331,14 @@ impl Default for WorkerAutoscaling {
     fn default() -> Self {
         Self { min_replicas: default_worker_minimum(), max_replicas: None, target_cpu_utilization: default_target() }
     }
+}
+
+fn availability() -> OnPartition {
+    OnPartition::Availability
+}
+
+fn consistency() -> OnPartition {
+    OnPartition::Consistency
 }
 
 fn default_shards() -> u16 {

@@ -6,7 +6,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Where the shop's data lives. The settings of several providers may stand side by side; `provider` says which is used.
+/// Where the shop's data lives. The settings of several providers may stand side by side: `provider` says where the data
+/// is, and the queues of other clouds take what `spec.onPartition` makes available when its own is out of reach.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(

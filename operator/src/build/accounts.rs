@@ -23,12 +23,16 @@ pub(super) fn service_accounts(shop: &ValidatedShop) -> impl Iterator<Item = Ser
     })
 }
 
-/// By what a cloud's own admission webhook knows which identity to give to the pods.
+/// By what the clouds' own admission webhooks know which identities to give to the pods.
 fn identity(shop: &ValidatedShop) -> Option<BTreeMap<String, String>> {
-    let (annotation, identity) = match &shop.storage.cloud()?.credentials {
-        Credentials::AwsRole(role) => (ANNOTATION_AWS_ROLE, role),
-        Credentials::AzureClient(client) => (ANNOTATION_AZURE_CLIENT, client),
-        Credentials::AwsPodIdentity | Credentials::Secret(_) => return None,
-    };
-    Some(BTreeMap::from([(annotation.to_owned(), identity.clone())]))
+    let annotations: BTreeMap<_, _> = shop
+        .storage
+        .clouds()
+        .filter_map(|cloud| match &cloud.credentials {
+            Credentials::AwsRole(role) => Some((ANNOTATION_AWS_ROLE.to_owned(), role.clone())),
+            Credentials::AzureClient(client) => Some((ANNOTATION_AZURE_CLIENT.to_owned(), client.clone())),
+            Credentials::AwsPodIdentity | Credentials::Secret(_) => None,
+        })
+        .collect();
+    (!annotations.is_empty()).then_some(annotations)
 }

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use sha2::{Digest, Sha256};
-use shop_contract::config::{CatalogueConfig, FORMAT, InternalConfig, OrdersConfig, ShopConfig, ShopIdentity};
+use shop_contract::config::{
+    CatalogueConfig, FORMAT, InternalConfig, OnPartition, OnPartitionConfig, OrdersConfig, ShopConfig, ShopIdentity,
+};
 use storage_adapters::config::{EmbeddedConfig, StorageConfig};
 
 use super::owned;
 use crate::{
+    api::{self, OnPartitionSpec},
     constants::{CONFIG_DIRECTORY, CONFIG_FILE, DATA_DIRECTORY, TOKEN_FILE},
     hex::hex,
     validate::{Provider, ValidatedShop},
@@ -45,10 +48,13 @@ fn render(shop: &ValidatedShop, initialise: bool) -> Result<String, RenderError>
 }
 
 fn config(shop: &ValidatedShop, initialise: bool) -> ShopConfig {
-    let storage = match &shop.storage.provider {
+    let mut storage = match &shop.storage.provider {
         Provider::Cloud(cloud) => cloud.config.clone(),
         Provider::Embedded { .. } => StorageConfig::from(EmbeddedConfig { path: DATA_DIRECTORY.into() }),
     };
+    for other in &shop.storage.others {
+        storage = storage.beside(other.config.clone());
+    }
     ShopConfig {
         format: FORMAT,
         shop: ShopIdentity {
@@ -59,10 +65,19 @@ fn config(shop: &ValidatedShop, initialise: bool) -> ShopConfig {
             adopt_existing: shop.storage.adopt_existing,
         },
         orders: OrdersConfig { shards: shop.shards },
+        on_partition: on_partition(shop.on_partition),
         catalogue: CatalogueConfig { sample: shop.sample_catalogue },
         internal: InternalConfig { token_file: format!("{CONFIG_DIRECTORY}/{TOKEN_FILE}").into() },
         storage,
     }
+}
+
+fn on_partition(OnPartitionSpec { carts, submit }: OnPartitionSpec) -> OnPartitionConfig {
+    let choice = |kept| match kept {
+        api::OnPartition::Consistency => OnPartition::Consistency,
+        api::OnPartition::Availability => OnPartition::Availability,
+    };
+    OnPartitionConfig { carts: choice(carts), submit: choice(submit) }
 }
 
 pub(super) fn config_map(shop: &ValidatedShop, config: &RenderedConfig) -> ConfigMap {

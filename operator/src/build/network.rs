@@ -1,6 +1,6 @@
 //! Who reaches a shop: its Service, its Ingress and the network policies of its pods. No I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::{
     api::{
@@ -81,7 +81,7 @@ pub(super) fn ingress(shop: &ValidatedShop) -> Option<Ingress> {
 }
 
 /// Nothing is allowed but what the others allow: shoppers reach web, web and workers reach workers, the operator reaches
-/// both, and those whose store is in a cloud may ask DNS for it and reach it. Probes come from the node, which policies do not hold back.
+/// both, and those that use a cloud may ask DNS for it and reach it. Probes come from the node, which policies do not hold back.
 pub(super) fn policies(shop: &ValidatedShop, settings: &BuildSettings) -> impl Iterator<Item = NetworkPolicy> {
     let instance = shop.names.shop();
     let web = peer(selector(instance, Some(Component::Web)));
@@ -94,7 +94,7 @@ pub(super) fn policies(shop: &ValidatedShop, settings: &BuildSettings) -> impl I
     let to_workers =
         NetworkPolicyEgressRule { to: Some(vec![worker.clone()]), ports: Some(vec![port("TCP", INTERNAL_PORT)]) };
     let mut egress = vec![to_workers];
-    egress.extend(shop.storage.cloud().into_iter().flat_map(to_cloud));
+    egress.extend(to_clouds(&shop.storage.clouds().collect::<Vec<_>>()));
     let from_anywhere = NetworkPolicyIngressRule { from: None, ports: Some(vec![port("TCP", PUBLIC_PORT)]) };
     let internal_from =
         |peers| NetworkPolicyIngressRule { from: Some(peers), ports: Some(vec![port("TCP", INTERNAL_PORT)]) };
@@ -118,21 +118,25 @@ pub(super) fn policies(shop: &ValidatedShop, settings: &BuildSettings) -> impl I
     .into_iter()
 }
 
-/// The store's servers may be anywhere, but no pod ever asks a link-local address, where nodes get credentials from; only
+/// The clouds' servers may be anywhere, but no pod ever asks a link-local address, where nodes get credentials from; only
 /// that of EKS Pod Identity, which gives them to pods, is one too.
-fn to_cloud(cloud: &CloudStore) -> Vec<NetworkPolicyEgressRule> {
+fn to_clouds(clouds: &[&CloudStore]) -> Vec<NetworkPolicyEgressRule> {
+    if clouds.is_empty() {
+        return Vec::new();
+    }
     let block = |cidr: &str, except: &str| NetworkPolicyPeer {
         ip_block: Some(IPBlock { cidr: cidr.into(), except: Some(vec![except.into()]) }),
         ..NetworkPolicyPeer::default()
     };
     let anywhere = vec![block("0.0.0.0/0", "169.254.0.0/16"), block("::/0", "fd00:ec2::/32")];
-    let ports = cloud.ports().into_iter().map(|number| port("TCP", number)).collect();
+    let ports: BTreeSet<u16> = clouds.iter().flat_map(|cloud| cloud.ports()).collect();
+    let ports = ports.into_iter().map(|number| port("TCP", number)).collect();
     let to_dns = NetworkPolicyEgressRule {
         to: None,
         ports: Some(DNS_PORTS.iter().flat_map(|&number| [port("UDP", number), port("TCP", number)]).collect()),
     };
     let mut rules = vec![to_dns, NetworkPolicyEgressRule { to: Some(anywhere), ports: Some(ports) }];
-    if cloud.credentials == Credentials::AwsPodIdentity {
+    if clouds.iter().any(|cloud| cloud.credentials == Credentials::AwsPodIdentity) {
         let address = |cidr: &str| NetworkPolicyPeer {
             ip_block: Some(IPBlock { cidr: cidr.into(), except: None }),
             ..NetworkPolicyPeer::default()

@@ -20,13 +20,13 @@ use shop_contract::{INTERNAL_PORT, OPERATIONS_PORT, PUBLIC_PORT};
 
 use super::{BuildSettings, RenderedConfig, component_name, owned};
 use crate::{
-    cloud::Credentials,
+    cloud::{CloudStore, Credentials, MountedSecret},
     constants::{
-        ANNOTATION_CONFIG_DIGEST, CA_DIRECTORY, CONFIG_DIRECTORY, CONFIG_FILE, CREDENTIALS_DIRECTORY, DATA_DIRECTORY,
-        ENV_POD_IP, LABEL_AZURE_IDENTITY, PROGRAM, RUN_DIRECTORY, TOKEN_FILE, TOKEN_KEY, USER_ID,
+        ANNOTATION_CONFIG_DIGEST, CONFIG_DIRECTORY, CONFIG_FILE, DATA_DIRECTORY, ENV_POD_IP, LABEL_AZURE_IDENTITY,
+        PROGRAM, RUN_DIRECTORY, TOKEN_FILE, TOKEN_KEY, USER_ID,
     },
     labels::{Component, labels, selector},
-    validate::{PodResources, Provider, ValidatedShop},
+    validate::{PodResources, ValidatedShop},
 };
 
 /// Name of the port that shoppers reach.
@@ -82,7 +82,7 @@ pub(super) fn deployment(
 
 fn pod_labels(shop: &ValidatedShop, component: Component) -> BTreeMap<String, String> {
     let mut labels = labels(shop.names.shop(), Some(component));
-    if let Some(Credentials::AzureClient(_)) = shop.storage.cloud().map(|cloud| &cloud.credentials) {
+    if shop.storage.clouds().any(|cloud| matches!(cloud.credentials, Credentials::AzureClient(_))) {
         labels.insert(LABEL_AZURE_IDENTITY.into(), "true".into());
     }
     labels
@@ -252,17 +252,11 @@ fn mounts(shop: &ValidatedShop, component: Component) -> Vec<VolumeMount> {
         ..VolumeMount::default()
     };
     let mut mounts = vec![mount("config", CONFIG_DIRECTORY, true)];
-    match &shop.storage.provider {
-        Provider::Embedded { .. } => mounts.push(mount("data", DATA_DIRECTORY, false)),
-        Provider::Cloud(cloud) => {
-            if let Credentials::Secret(_) = cloud.credentials {
-                mounts.push(mount("credentials", CREDENTIALS_DIRECTORY, true));
-            }
-            if cloud.ca_secret.is_some() {
-                mounts.push(mount("ca", CA_DIRECTORY, true));
-            }
-        }
+    if shop.storage.cloud().is_none() {
+        mounts.push(mount("data", DATA_DIRECTORY, false));
     }
+    let secrets = shop.storage.clouds().flat_map(CloudStore::secrets);
+    mounts.extend(secrets.map(|secret| mount(secret.volume, &secret.folder(), true)));
     if component == Component::Worker {
         mounts.push(mount("run", RUN_DIRECTORY, false));
     }
@@ -293,8 +287,8 @@ fn volumes(shop: &ValidatedShop, component: Component) -> Vec<Volume> {
         ]),
     };
     let mut volumes = vec![Volume { name: "config".into(), projected: Some(config), ..Volume::default() }];
-    match &shop.storage.provider {
-        Provider::Embedded { .. } => volumes.push(Volume {
+    match shop.storage.cloud() {
+        None => volumes.push(Volume {
             name: "data".into(),
             persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
                 claim_name: shop.names.data(),
@@ -302,13 +296,11 @@ fn volumes(shop: &ValidatedShop, component: Component) -> Vec<Volume> {
             }),
             ..Volume::default()
         }),
-        Provider::Cloud(cloud) => {
-            if let Credentials::Secret(secret) = &cloud.credentials {
-                volumes.push(secret_volume("credentials", secret));
-            }
-            volumes.extend(cloud.ca_secret.as_ref().map(|secret| secret_volume("ca", secret)));
-        }
+        Some(home) => volumes.extend(home.secrets().map(|secret| secret_volume(secret, false))),
     }
+    // Without the Secret of another cloud the shop has one way out less, but it has to start.
+    let of_others = shop.storage.others.iter().flat_map(CloudStore::secrets);
+    volumes.extend(of_others.map(|secret| secret_volume(secret, true)));
     if component == Component::Worker {
         volumes.push(Volume {
             name: "run".into(),
@@ -324,12 +316,13 @@ fn volumes(shop: &ValidatedShop, component: Component) -> Vec<Volume> {
 }
 
 /// The user's own Secret, whole: which of its keys there are decides how it is used.
-fn secret_volume(name: &str, secret: &str) -> Volume {
+fn secret_volume(secret: MountedSecret, optional: bool) -> Volume {
     Volume {
-        name: name.into(),
+        name: secret.volume.into(),
         secret: Some(SecretVolumeSource {
-            secret_name: Some(secret.into()),
+            secret_name: Some(secret.name),
             default_mode: Some(0o440),
+            optional: optional.then_some(true),
             ..SecretVolumeSource::default()
         }),
         ..Volume::default()

@@ -113,6 +113,15 @@ fn weight(reason: WaitingReason) -> Option<(u8, bool)> {
     }
 }
 
+/// What a pod serves without although it was told to use it; it keeps no shop from serving.
+pub(super) fn lacking(seen: &Observation) -> Option<Finding> {
+    seen.pods.iter().filter(|pod| !pod.terminating).find_map(|pod| {
+        let Report::Told(report) = &pod.report else { return None };
+        let message = format!("the pod {} serves, but {}", pod.name, report.lacks.first()?);
+        Some(Finding { reason: Reason::Lacking, message, degrades: true })
+    })
+}
+
 /// Pods that serve but cannot be asked: as long as nobody told the operator that the store is set up, it must leave them
 /// the permission to do so.
 fn unreachable(previous: &ShopStatus, seen: &Observation) -> Option<Finding> {

@@ -18,6 +18,9 @@ pub struct ShopConfig {
     pub shop: ShopIdentity,
     /// Order shards.
     pub orders: OrdersConfig,
+    /// What the shop does when the owner of an order, or the store, is out of reach.
+    #[serde(default)]
+    pub on_partition: OnPartitionConfig,
     /// The catalogue.
     pub catalogue: CatalogueConfig,
     /// The internal API.
@@ -49,6 +52,32 @@ pub struct ShopIdentity {
 pub struct OrdersConfig {
     /// Number of order shards, 1 to 64; never changes in a shop's life.
     pub shards: u16,
+}
+
+/// What the shop does when the owner of an order, or the store, is out of reach. While neither is, both choices are the
+/// same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OnPartitionConfig {
+    /// For creating an order, changing its items, and reading it.
+    pub carts: OnPartition,
+    /// For submitting and cancelling an order.
+    pub submit: OnPartition,
+}
+
+impl Default for OnPartitionConfig {
+    fn default() -> Self {
+        Self { carts: OnPartition::Availability, submit: OnPartition::Consistency }
+    }
+}
+
+/// What is given up when the network breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnPartition {
+    /// Refuse what cannot be known to be done, and show nothing that may be old.
+    Consistency,
+    /// Take the command into a queue, and show the newest state that is known, marked as such.
+    Availability,
 }
 
 /// The catalogue.

@@ -13,6 +13,7 @@ fn config() -> ShopConfig {
             adopt_existing: false,
         },
         orders: OrdersConfig { shards: 4 },
+        on_partition: OnPartitionConfig { carts: OnPartition::Availability, submit: OnPartition::Consistency },
         catalogue: CatalogueConfig { sample: true },
         internal: InternalConfig { token_file: "/etc/cloudshop/token/token".into() },
         storage: StorageConfig::from(EmbeddedConfig { path: "/var/lib/cloudshop".into() }),

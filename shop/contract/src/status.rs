@@ -20,6 +20,9 @@ pub struct PodStatus {
     pub shards: Vec<OwnedShard>,
     /// The queue, when the pod reads it.
     pub queue: Option<QueueStatus>,
+    /// What the pod was told to use and serves without: what, why and what follows, for people.
+    #[serde(default)]
+    pub lacks: Vec<String>,
 }
 
 /// One thing that keeps a pod from being ready.

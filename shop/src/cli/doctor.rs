@@ -2,6 +2,8 @@
 
 use std::{process::ExitCode, time::Instant};
 
+use storage_adapters::{OpenStoreError, Store};
+
 use crate::{catalogue::Published, orders::Survey};
 
 use super::{Ending, Failure, location::Location, print};
@@ -39,7 +41,24 @@ pub(super) async fn doctor(location: Location) -> Ending {
     }
     let depth = store.queue.depth().await.map_err(|error| Failure::new(UNFIT, error))?;
     line("queue", format_args!("about {} messages waiting, {} with a receiver", depth.waiting, depth.leased))?;
+    for other in storage.other_clouds() {
+        match Store::open(&other).await {
+            Ok(store) => {
+                let depth = store.queue.depth().await.map_err(|error| Failure::new(UNFIT, error))?;
+                line("second way", format_args!("{other}; about {} messages waiting", depth.waiting))?;
+            }
+            Err(error) => return Err(Failure::new(UNFIT, SecondWay { store: other.to_string(), source: error })),
+        }
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The shop sells without it, but not while its own queue is out of reach.
+#[derive(Debug, thiserror::Error)]
+#[error("the shop sells, but the second way out of a partition that its settings name cannot be used: {store}")]
+struct SecondWay {
+    store: String,
+    source: OpenStoreError,
 }
 
 fn line(what: &str, found: impl std::fmt::Display) -> Result<(), Failure> {

@@ -44,10 +44,10 @@ pub(super) struct ImportArgs {
 /// Arguments of `shop verify`.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct VerifyArgs {
-    /// Ledger of what was attempted and answered, as JSON Lines, or '-' for standard input; without it each order is checked
-    /// only in itself.
+    /// Ledger of what was attempted and answered, as JSON Lines, or '-' for standard input; once for each that was written.
+    /// Without it each order is checked only in itself.
     #[arg(long, value_name = "FILE")]
-    ledger: Option<PathBuf>,
+    ledger: Vec<PathBuf>,
     /// How the report is printed.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -65,8 +65,7 @@ enum Output {
 
 pub(super) async fn export(location: Location) -> Ending {
     let unread = |error| Failure::new(UNREAD, error);
-    let store = location.open().await.map_err(|error| Failure::new(UNREAD, error))?;
-    let orders = StoredOrders::find(store.blobs).await.map_err(unread)?;
+    let orders = stored(&location).await?;
     let count = orders.export(&mut tokio::io::stdout()).await.map_err(unread)?;
     tracing::info!(count, "orders exported");
     Ok(ExitCode::SUCCESS)
@@ -110,21 +109,25 @@ async fn client_of_pods(location: &Location) -> Result<OrderClient, Failure> {
     OrderClient::new(blobs, records, token).map_err(|error| Failure::new(1, error))
 }
 
+/// The orders in the store at `location`.
+async fn stored(location: &Location) -> Result<StoredOrders, Failure> {
+    let home = location.storage().map_err(|error| Failure::new(UNREAD, error))?.provider;
+    let store = location.open().await.map_err(|error| Failure::new(UNREAD, error))?;
+    StoredOrders::find(store.blobs, home).await.map_err(|error| Failure::new(UNREAD, error))
+}
+
 pub(super) async fn verify(arguments: VerifyArgs) -> Ending {
     let VerifyArgs { ledger, output, location } = arguments;
-    let store = location.open().await.map_err(|error| Failure::new(UNREAD, error))?;
-    let orders = StoredOrders::find(store.blobs).await.map_err(|error| Failure::new(UNREAD, error))?;
-    let ledger = match ledger {
-        Some(path) => {
-            let text = read_ledger(&path).await.map_err(|error| {
-                Failure::new(UNREAD, format!("the ledger {} cannot be read: {error}", path.display()))
-            })?;
-            Some(Ledger::parse(&text, orders.secret()).map_err(|error| Failure::new(UNREAD, error))?)
-        }
-        None => None,
-    };
-    let has_ledger = ledger.is_some();
-    let report = orders.verify(ledger).await.map_err(|error| Failure::new(UNREAD, error))?;
+    let orders = stored(&location).await?;
+    let has_ledger = !ledger.is_empty();
+    let mut attempts = Ledger::default();
+    for path in ledger {
+        let text = read_ledger(&path)
+            .await
+            .map_err(|error| Failure::new(UNREAD, format!("the ledger {} cannot be read: {error}", path.display())))?;
+        attempts.add(&text, orders.secret()).map_err(|error| Failure::new(UNREAD, error))?;
+    }
+    let report = orders.verify(has_ledger.then_some(attempts)).await.map_err(|error| Failure::new(UNREAD, error))?;
     match output {
         Output::Json => print(serde_json::to_string(&report).map_err(|error| Failure::new(UNREAD, error))?)?,
         Output::Text => print_text(&report, has_ledger)?,

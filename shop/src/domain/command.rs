@@ -1,5 +1,6 @@
 //! What can be asked of an order, and why it may be refused. Pure.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -113,17 +114,23 @@ pub struct Request {
     /// The version that the order must have (`If-Match`); any when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_version: Option<u64>,
+    /// Earlier commands of the order that must be applied or refused before this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<IdempotencyKey>,
+    /// When it was accepted, for one that came through a queue: it can no longer be refused to the customer's face.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_at: Option<Timestamp>,
 }
 
 impl Request {
-    /// A request that takes the order in any version.
+    /// A request that takes the order in any version, after whatever else.
     #[must_use]
     pub fn new(key: IdempotencyKey, command: Command) -> Self {
-        Self { key, command, expected_version: None }
+        Self { key, command, expected_version: None, after: Vec::new(), accepted_at: None }
     }
 
-    /// What the client asked for, in 16 bytes. What web stamps on it (name, price, catalogue) is left out: a retry may
-    /// meet a newer catalogue and is still the same request.
+    /// What the client asked for, in 16 bytes. What web stamps on it (name, price, catalogue, what it comes after, and how
+    /// it came) is left out: a retry may meet a newer catalogue and is still the same request.
     #[must_use]
     pub fn fingerprint(&self, order: OrderId) -> Fingerprint {
         let mut digest = Sha256::new().chain_update(b"cloudshop/request/1").chain_update(order.as_bytes());
@@ -192,6 +199,9 @@ pub enum Refusal {
     /// The order has had its thousand commands.
     #[error("the order has had 1000 commands; submit or cancel it and create a new one")]
     TooManyCommands,
+    /// Commands that it was to come after never arrived, for as long as a queue keeps them.
+    #[error("earlier changes of the order never arrived, so this one was not made; read the order and repeat it")]
+    Orphaned,
 }
 
 impl Refusal {
@@ -207,6 +217,7 @@ impl Refusal {
             Self::MixedCurrency => "mixed_currency",
             Self::KeyReused => "key_reused",
             Self::TooManyCommands => "too_many_commands",
+            Self::Orphaned => "orphaned",
         }
     }
 
@@ -215,7 +226,7 @@ impl Refusal {
     pub fn status(self) -> u16 {
         match self {
             Self::OrderNotFound | Self::LineNotFound => 404,
-            Self::OrderClosed | Self::OrderEmpty | Self::VersionConflict => 409,
+            Self::OrderClosed | Self::OrderEmpty | Self::VersionConflict | Self::Orphaned => 409,
             Self::InvalidQuantity | Self::MixedCurrency | Self::KeyReused | Self::TooManyCommands => 422,
         }
     }

@@ -3,10 +3,13 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Command, Currency, Fingerprint, Money, OrderId, Quantity, Refusal, Request, Sku};
+use super::{Command, Currency, Fingerprint, IdempotencyKey, Money, OrderId, Quantity, Refusal, Request, Sku};
 
 /// Most commands of one order that are kept; submit, cancel and confirm may exceed it.
 pub const MAX_COMMANDS: u32 = 1000;
+
+/// Most rejected lines that are kept on an order.
+const MAX_REJECTED: usize = 1000;
 
 /// Where an order stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -44,6 +47,8 @@ pub struct Line {
 /// A line that was accepted but could no longer be put on the order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RejectedLine {
+    /// The command that asked for it.
+    pub key: IdempotencyKey,
     /// The product.
     pub sku: Sku,
     /// How many.
@@ -169,15 +174,51 @@ pub enum Decision {
         /// Why.
         refusal: Refusal,
     },
+    /// Store the order, which has one rejected line more, then answer with the refusal.
+    Keep {
+        /// The order, which is else as it was.
+        order: Order,
+        /// Why the line was rejected.
+        refusal: Refusal,
+    },
     /// Store nothing: it was decided before, and this came of it.
     Replay(Outcome),
     /// Store nothing and answer with the refusal.
     Reject(Refusal),
 }
 
-/// Decides what a request does to an order, given what is stored of both.
+/// Decides what a request does to an order, given what is stored of both. The line of one that was accepted before, and
+/// can no longer be put on the order, is kept on it as rejected.
 #[must_use]
 pub fn apply(
+    id: OrderId,
+    order: Option<&Order>,
+    seen: Option<&CommandRecord>,
+    request: &Request,
+    now: Timestamp,
+) -> Decision {
+    let decision = decide(id, order, seen, request, now);
+    if request.accepted_at.is_none() {
+        return decision;
+    }
+    match decision {
+        Decision::Refuse { order, record, refusal } => {
+            let order = order.with_rejected(request, refusal, now).unwrap_or(order);
+            Decision::Refuse { order, record, refusal }
+        }
+        // Also one that was refused to the customer's face, who never got that answer and whose web pod queued it then.
+        Decision::Reject(refusal) | Decision::Replay(Outcome::Refused(refusal)) => {
+            match order.and_then(|order| order.with_rejected(request, refusal, now)) {
+                Some(order) => Decision::Keep { order, refusal },
+                None => decision,
+            }
+        }
+        Decision::Apply { .. } | Decision::Keep { .. } | Decision::Replay(Outcome::Applied { .. }) => decision,
+    }
+}
+
+/// As if nothing had been promised to anybody.
+fn decide(
     id: OrderId,
     order: Option<&Order>,
     seen: Option<&CommandRecord>,
@@ -204,8 +245,15 @@ pub fn apply(
         };
     };
     let full = order.commands >= MAX_COMMANDS;
+    // What was accepted before leaves a record also then, since later commands may wait for it.
+    let most = if request.accepted_at.is_some() { 2 * MAX_COMMANDS } else { MAX_COMMANDS };
+    let refuse = |refusal| {
+        let order = Order { commands: order.commands.saturating_add(1), ..order.clone() };
+        Decision::Refuse { order, record: record(Outcome::Refused(refusal)), refusal }
+    };
     if full && !request.command.is_exempt_from_limit() {
-        return Decision::Reject(Refusal::TooManyCommands);
+        let refusal = Refusal::TooManyCommands;
+        return if order.commands < most { refuse(refusal) } else { Decision::Reject(refusal) };
     }
     let mut next = order.clone();
     next.commands = next.commands.saturating_add(1);
@@ -218,11 +266,8 @@ pub fn apply(
         }
         // A full order is refused the same way for ever (nothing opens or fills it again), so no record is needed and
         // repeating a refused submit cannot make it grow.
-        Err(refusal) if full => Decision::Reject(refusal),
-        Err(refusal) => {
-            let order = Order { commands: next.commands, ..order.clone() };
-            Decision::Refuse { order, record: record(Outcome::Refused(refusal)), refusal }
-        }
+        Err(refusal) if order.commands >= most => Decision::Reject(refusal),
+        Err(refusal) => refuse(refusal),
     }
 }
 
@@ -290,6 +335,38 @@ impl Order {
                 Status::Open | Status::Confirmed | Status::Fulfilled | Status::Cancelled => Err(Refusal::OrderClosed),
             },
         }
+    }
+
+    /// The order with the line of a request kept as rejected; `None` when the request has no line, its line is kept already,
+    /// or too many are.
+    fn with_rejected(&self, request: &Request, reason: Refusal, now: Timestamp) -> Option<Self> {
+        let (Command::AddItem { sku, quantity, .. } | Command::SetQuantity { sku, quantity }) = &request.command else {
+            return None;
+        };
+        if self.has_rejected(&request.key) || self.rejected_items.len() >= MAX_REJECTED {
+            return None;
+        }
+        let mut order = self.clone();
+        let (key, sku) = (request.key.clone(), sku.clone());
+        order.rejected_items.push(RejectedLine { key, sku, quantity: *quantity, reason });
+        order.updated_at = now.max(order.updated_at);
+        Some(order)
+    }
+
+    /// Refuses an accepted command whose predecessors never arrived: the order, and what to keep of the command.
+    #[must_use]
+    pub fn give_up(&self, request: &Request, now: Timestamp) -> (Self, CommandRecord) {
+        let reason = Refusal::Orphaned;
+        let (fingerprint, asked) = (request.fingerprint(self.id), Asked::from(&request.command));
+        let mut order = self.with_rejected(request, reason, now).unwrap_or_else(|| self.clone());
+        order.commands = order.commands.saturating_add(1);
+        (order, CommandRecord { fingerprint, asked, outcome: Outcome::Refused(reason) })
+    }
+
+    /// Whether the line of a command is kept as rejected.
+    #[must_use]
+    pub fn has_rejected(&self, key: &IdempotencyKey) -> bool {
+        self.rejected_items.iter().any(|line| line.key == *key)
     }
 
     fn must_be_open(&self) -> Result<(), Refusal> {

@@ -70,6 +70,10 @@ impl Stored {
                 self.commands.insert(request.key.clone(), record);
                 Err(refusal)
             }
+            Decision::Keep { order, refusal } => {
+                self.order = Some(order);
+                Err(refusal)
+            }
             Decision::Replay(Outcome::Applied { .. }) => Ok(()),
             Decision::Replay(Outcome::Refused(refusal)) | Decision::Reject(refusal) => Err(refusal),
         }
@@ -78,6 +82,68 @@ impl Stored {
     fn order(&self) -> &Order {
         self.order.as_ref().expect("an order")
     }
+}
+
+/// A request that came through the queue.
+fn accepted(number: u128, command: Command) -> Request {
+    Request { accepted_at: Some(at(5)), ..Request::new(key(number), command) }
+}
+
+#[test]
+fn the_line_of_an_accepted_command_that_comes_too_late_is_kept_once() {
+    let mut stored = Stored::created();
+    stored.give(add("A-1", 1, 100)).expect("adds");
+    stored.give(Command::Submit).expect("submits");
+    let late = accepted(70, add("B-2", 3, 100));
+    for _ in 0..2 {
+        assert_eq!(stored.request(&late, 20), Err(Refusal::OrderClosed));
+    }
+    let kept =
+        RejectedLine { key: late.key.clone(), sku: sku("B-2"), quantity: quantity(3), reason: Refusal::OrderClosed };
+    assert_eq!(stored.order().rejected_items, [kept]);
+    assert_eq!((stored.order().version, stored.order().total.amount), (3, 100), "nothing else changed");
+    // A retry of it at the customer's hand is told the same, and adds nothing.
+    assert_eq!(stored.request(&Request { accepted_at: None, ..late }, 21), Err(Refusal::OrderClosed));
+    assert_eq!(stored.order().rejected_items.len(), 1);
+}
+
+#[test]
+fn an_accepted_command_keeps_its_line_also_when_it_was_refused_before_it_was_queued() {
+    let mut stored = Stored::created();
+    let request = accepted(70, Command::SetQuantity { sku: sku("A-1"), quantity: quantity(2) });
+    let direct = Request { accepted_at: None, ..request.clone() };
+    assert_eq!(stored.request(&direct, 10), Err(Refusal::LineNotFound));
+    assert_eq!(stored.order().rejected_items, []);
+    assert_eq!(stored.request(&request, 11), Err(Refusal::LineNotFound));
+    assert_eq!(stored.order().rejected_items.len(), 1);
+}
+
+#[test]
+fn a_full_order_keeps_what_was_accepted_for_it_within_bounds() {
+    let mut stored = Stored::created();
+    for _ in 1..MAX_COMMANDS {
+        stored.give(add("A-1", 1, 1)).expect("adds");
+    }
+    assert_eq!(stored.give(add("A-1", 1, 1)), Err(Refusal::TooManyCommands));
+    assert_eq!(stored.order().rejected_items, []);
+    for number in 0..1_200 {
+        let request = accepted(100_000 + number, add("A-1", 1, 1));
+        assert_eq!(stored.request(&request, 20), Err(Refusal::TooManyCommands));
+    }
+    assert_eq!(stored.order().rejected_items.len(), MAX_REJECTED);
+    assert_eq!(stored.order().commands, 2 * MAX_COMMANDS);
+    stored.give(Command::Submit).expect("a full order can be submitted");
+}
+
+#[test]
+fn a_command_whose_predecessors_never_came_is_given_up_with_its_reason() {
+    let stored = Stored::created();
+    let request = accepted(70, add("A-1", 1, 100));
+    let (order, record) = stored.order().give_up(&request, at(30));
+    assert_eq!(order.rejected_items[0].reason, Refusal::Orphaned);
+    assert_eq!(record.outcome, Outcome::Refused(Refusal::Orphaned));
+    let again = apply(id(), Some(&order), Some(&record), &request, at(31));
+    assert_eq!(again, Decision::Replay(Outcome::Refused(Refusal::Orphaned)));
 }
 
 #[test]

@@ -5,7 +5,20 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{IdempotencyKey, Order, Refusal};
+use crate::domain::{IdempotencyKey, Order, OrderId, Refusal};
+
+use super::pending::Pending;
+
+/// An order as its owner answers it, durably stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The order.
+    pub order: Order,
+    /// When this state was known to be durable.
+    pub persisted_at: Timestamp,
+    /// Whether the command had been applied before, so that this answer repeats.
+    pub replayed: bool,
+}
 
 /// Where what an answer says is durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,19 +26,46 @@ use crate::domain::{IdempotencyKey, Order, Refusal};
 pub enum Durability {
     /// In the shop's home store.
     Persisted,
+    /// In a queue, on its way to the home store.
+    Queue,
 }
 
-/// An order, with what is known about how it is kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer {
-    /// The order.
+/// An order as a customer is shown it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    /// The order. Where it is stale, with what this pod knows of commands that are on their way.
     pub order: Order,
-    /// Where it is durable.
+    /// Where the newest command in it is durable.
     pub durability: Durability,
-    /// When this state was known to be durable.
-    pub persisted_at: Timestamp,
-    /// Whether the command had been applied before, so that this answer repeats.
-    pub replayed: bool,
+    /// Whether there may be a newer state, since who knows it was out of reach.
+    pub stale: bool,
+    /// When this was the newest state.
+    pub as_of: Timestamp,
+    /// When this state was known to be durable in the home store, if it is.
+    pub persisted_at: Option<Timestamp>,
+}
+
+impl From<Answer> for View {
+    fn from(Answer { order, persisted_at, replayed: _ }: Answer) -> Self {
+        let durability = Durability::Persisted;
+        Self { order, durability, stale: false, as_of: persisted_at, persisted_at: Some(persisted_at) }
+    }
+}
+
+/// What became of a command that was not refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// It is applied and in the home store.
+    Persisted(View),
+    /// It was accepted into a queue, and is applied, or kept with the reason why not, when the owner is back.
+    Queued {
+        /// The order.
+        order: OrderId,
+        /// What this pod knows of the order, with this command as far as can be told.
+        view: Option<View>,
+        /// What is on its way of the order now, this command included.
+        pending: Pending,
+    },
 }
 
 /// Why there is no answer.
@@ -45,6 +85,9 @@ pub enum OrderError {
         /// The command's key.
         key: IdempotencyKey,
     },
+    /// Earlier commands of the order are still on their way, and this one waits for them: it was not done.
+    #[error("an earlier change of the order is still on its way; this one was not done, try again in a moment")]
+    Behind,
     /// An order could not be read in time.
     #[error("the order could not be read in time; try again")]
     Unreadable,
@@ -65,6 +108,15 @@ pub enum OrderError {
 }
 
 impl OrderError {
+    /// Whether the owner or the store was out of reach, or not in time.
+    #[must_use]
+    pub fn is_of_partition(&self) -> bool {
+        match self {
+            Self::NotDone | Self::OutcomeUnknown { .. } | Self::Behind | Self::Unreadable => true,
+            Self::Refused(_) | Self::Overloaded { .. } | Self::DiskFull | Self::NotReady => false,
+        }
+    }
+
     /// The `code` of the problem body.
     #[must_use]
     pub fn code(&self) -> &'static str {
@@ -72,6 +124,7 @@ impl OrderError {
             Self::Refused(refusal) => refusal.code(),
             Self::NotDone | Self::Unreadable => "not_done",
             Self::OutcomeUnknown { .. } => "outcome_unknown",
+            Self::Behind => "behind",
             Self::Overloaded { .. } => "overloaded",
             Self::DiskFull => "disk_full",
             Self::NotReady => "not_ready",
@@ -86,6 +139,7 @@ impl OrderError {
             Self::NotDone
             | Self::Unreadable
             | Self::OutcomeUnknown { .. }
+            | Self::Behind
             | Self::Overloaded { .. }
             | Self::DiskFull
             | Self::NotReady => 503,
@@ -99,7 +153,7 @@ impl OrderError {
             Self::Refused(_) => None,
             Self::Overloaded { retry_after } => Some(*retry_after),
             Self::DiskFull => Some(Duration::from_secs(10)),
-            Self::NotDone | Self::Unreadable | Self::OutcomeUnknown { .. } | Self::NotReady => {
+            Self::NotDone | Self::Unreadable | Self::OutcomeUnknown { .. } | Self::Behind | Self::NotReady => {
                 Some(Duration::from_secs(1))
             }
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::domain::{Asked, CommandRecord, IdempotencyKey, Order, OrderId, Outcome, Status};
+use crate::domain::{Asked, CommandRecord, IdempotencyKey, Order, OrderId, Outcome, Request, Status};
 
 use super::rows::RowError;
 
@@ -17,13 +17,21 @@ pub(super) struct Stored {
     pub(super) commands: BTreeMap<String, CommandRecord>,
     /// Whether it waits for the shop to confirm it.
     pub(super) in_outbox: bool,
+    /// Commands that were accepted and wait for earlier ones.
+    pub(super) parked: Vec<Request>,
     /// Rows that cannot be read.
     pub(super) damaged: Vec<(&'static str, RowError)>,
 }
 
 impl Stored {
     pub(super) fn new(id: OrderId) -> Self {
-        Self { id, order: None, commands: BTreeMap::new(), in_outbox: false, damaged: Vec::new() }
+        Self { id, order: None, commands: BTreeMap::new(), in_outbox: false, parked: Vec::new(), damaged: Vec::new() }
+    }
+
+    /// Whether there are only commands that wait for the order's create.
+    pub(super) fn is_parked_only(&self) -> bool {
+        let has_nothing_else = self.order.is_none() && self.commands.is_empty() && self.damaged.is_empty();
+        has_nothing_else && !self.in_outbox && !self.parked.is_empty()
     }
 }
 
@@ -62,7 +70,7 @@ pub(super) fn examine(stored: &Stored) -> Vec<Fault> {
         .map(|(row, error)| fault(FaultKind::Corrupt, format!("its {row} cannot be read: {error}")))
         .collect();
     let Some(order) = &stored.order else {
-        if faults.is_empty() {
+        if faults.is_empty() && !stored.is_parked_only() {
             faults.push(fault(FaultKind::Lost, "its commands are stored and it is not".to_owned()));
         }
         return faults;

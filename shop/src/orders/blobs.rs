@@ -55,6 +55,11 @@ impl RecordError {
 pub(crate) trait Record: Serialize + DeserializeOwned {
     /// The newest format.
     const FORMAT: u32;
+
+    /// The format that this record needs: an older one where that says everything, so that older versions read it.
+    fn format(&self) -> u32 {
+        Self::FORMAT
+    }
 }
 
 /// The key of a record whose name is known to be legal.
@@ -120,7 +125,7 @@ struct Enveloped<R> {
 }
 
 fn encode<R: Record>(record: &R) -> Result<Bytes, serde_json::Error> {
-    serde_json::to_vec(&Enveloped { format: R::FORMAT, record }).map(Bytes::from)
+    serde_json::to_vec(&Enveloped { format: record.format(), record }).map(Bytes::from)
 }
 
 fn decode<R: Record>(key: &Key, body: &[u8]) -> Result<R, RecordError> {

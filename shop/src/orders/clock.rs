@@ -37,6 +37,33 @@ impl Clock for MachineClock {
     }
 }
 
+/// The time of day as it was when this process began, going on evenly since. What a worker says of its databases' clocks in
+/// a heartbeat bounds them until the next one only if none of them can jump in between.
+#[derive(Clone, Debug)]
+pub(super) struct SteadyClock {
+    clock: Arc<dyn Clock>,
+    began: Duration,
+    began_at: Timestamp,
+}
+
+impl SteadyClock {
+    /// Goes on from what `clock` shows now.
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { began: clock.since_boot(), began_at: clock.wall(), clock }
+    }
+}
+
+impl Clock for SteadyClock {
+    fn since_boot(&self) -> Duration {
+        self.clock.since_boot()
+    }
+
+    fn wall(&self) -> Timestamp {
+        let since = self.clock.since_boot().saturating_sub(self.began);
+        self.began_at.saturating_add(since).unwrap_or(Timestamp::MAX)
+    }
+}
+
 /// The clock of one shard's database: the wall clock, never below a floor and never going back. A database whose
 /// writer's clock is behind the one before refuses every write, so the floor is raised above that one when it is opened.
 #[derive(Clone, Debug)]
@@ -100,6 +127,16 @@ mod tests {
         assert_eq!(clock.millis(), 9_000);
         *hands.0.lock().expect("a lock") = 2_000;
         assert_eq!(clock.millis(), 9_000);
+    }
+
+    #[test]
+    fn a_jump_of_the_time_of_day_moves_no_steady_clock() {
+        let hands = Arc::new(Hands(Mutex::new(1_000)));
+        let clock = SteadyClock::new(hands.clone());
+        for jump in [3_600_000, 0] {
+            *hands.0.lock().expect("a lock") = jump;
+            assert_eq!(clock.wall().as_millisecond(), 1_000);
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::domain::{CommandRecord, IdempotencyKey, Order, Status};
+use crate::domain::{CommandRecord, IdempotencyKey, Order, Request, Status};
 
 use super::{
     audit::{Stored, examine},
@@ -25,6 +25,9 @@ pub struct Exported {
     pub order: Order,
     /// Its commands, by key.
     pub commands: BTreeMap<IdempotencyKey, CommandRecord>,
+    /// Commands that were accepted and wait for earlier ones.
+    #[serde(default)]
+    pub parked: Vec<Request>,
 }
 
 /// Why a line cannot be taken in.
@@ -56,15 +59,22 @@ struct Line<'a> {
     format: u32,
     order: &'a Order,
     commands: &'a BTreeMap<String, CommandRecord>,
+    #[serde(skip_serializing_if = "<[Request]>::is_empty")]
+    parked: &'a [Request],
 }
 
-/// The line of an order: `{"format":1,"order":{..},"commands":{..},"sha256":".."}`. The digest is that of the line up to
+/// The line of an order: `{"format":1,"order":{..},"commands":{..},"sha256":".."}`, and `parked` where it has parked
+/// commands. The digest is that of the line up to
 /// `,"sha256"`, closed by `}`, so that it can be checked without knowing the shape of an order.
 ///
 /// # Errors
 /// When the order cannot be written as JSON.
-pub(super) fn line(order: &Order, commands: &BTreeMap<String, CommandRecord>) -> Result<String, serde_json::Error> {
-    let mut line = serde_json::to_string(&Line { format: FORMAT, order, commands })?;
+pub(super) fn line(
+    order: &Order,
+    commands: &BTreeMap<String, CommandRecord>,
+    parked: &[Request],
+) -> Result<String, serde_json::Error> {
+    let mut line = serde_json::to_string(&Line { format: FORMAT, order, commands, parked })?;
     let digest = digest(&line);
     line.pop();
     line.push_str(BEFORE_DIGEST);
@@ -129,8 +139,12 @@ mod tests {
         let Decision::Apply { order, record } = apply(id, None, None, &create, Timestamp::UNIX_EPOCH) else {
             panic!("a create applies");
         };
-        let text = line(&order, &[(key.as_str().to_owned(), record.clone())].into()).expect("a line");
-        (text, Exported { order, commands: [(key, record)].into() })
+        let after = vec![IdempotencyKey::from_uuid(Uuid::max())];
+        let waiting = IdempotencyKey::for_order("waiting").expect("a key");
+        let accepted_at = Some(Timestamp::UNIX_EPOCH);
+        let parked = vec![Request { after, accepted_at, ..Request::new(waiting, Command::Submit) }];
+        let text = line(&order, &[(key.as_str().to_owned(), record.clone())].into(), &parked).expect("a line");
+        (text, Exported { order, commands: [(key, record)].into(), parked })
     }
 
     #[test]
@@ -157,10 +171,10 @@ mod tests {
 
     #[test]
     fn an_order_that_contradicts_itself_is_refused() {
-        let (_, Exported { mut order, commands }) = exported();
+        let (_, Exported { mut order, commands, parked }) = exported();
         order.version = 2;
         let commands = commands.into_iter().map(|(key, record)| (key.as_str().to_owned(), record)).collect();
-        let text = line(&order, &commands).expect("a line");
+        let text = line(&order, &commands, &parked).expect("a line");
         assert!(matches!(parse(&text), Err(LineError::Unsound { .. })));
     }
 }

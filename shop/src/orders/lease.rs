@@ -7,6 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use storage_adapters::config::Provider;
 
 use super::{
     blobs::Record,
@@ -21,15 +22,35 @@ pub(super) const LEASES: &str = "leases";
 pub(super) struct Leases {
     /// By shard number.
     pub(super) shards: BTreeMap<u16, Lease>,
+    /// Where the shards are to live, when that was ever changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) switch: Option<Switch>,
+}
+
+/// A wish that all shards live in one store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct Switch {
+    /// Counts the wishes of a shop: the highest is the newest, in whatever store it is found.
+    pub(super) number: u64,
+    /// Whose store it is.
+    pub(super) to: Provider,
 }
 
 impl Record for Leases {
-    const FORMAT: u32 = 1;
+    const FORMAT: u32 = 2;
+
+    /// A version that knows nothing of switches must not touch the leases of a shop that was ever switched.
+    fn format(&self) -> u32 {
+        if self.switch.is_some() { Self::FORMAT } else { 1 }
+    }
 }
 
 /// Who may write a shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Lease {
+    /// In whose store the shard lives. When that is another store than the one the lease is in, it says where the shard went,
+    /// and nobody opens it here.
+    pub(super) home: Provider,
     /// Grows with every change of owner.
     pub(super) epoch: u64,
     /// Which life of the shard in this store; the database is at `orders/<shard>/<generation>/`.
@@ -72,10 +93,16 @@ impl Leases {
         known.is_none_or(|known| known < epoch)
     }
 
-    /// The leases of a new store.
-    pub(super) fn new(shards: u16) -> Self {
-        let lease = Lease { epoch: 0, generation: 1, new: true, holder: None, closed_in: None, clock_floor: 0 };
-        Self { shards: (0..shards).map(|shard| (shard, lease.clone())).collect() }
+    /// The leases of a new store of this provider.
+    pub(super) fn new(shards: u16, home: Provider) -> Self {
+        let lease = Lease { home, epoch: 0, generation: 1, new: true, holder: None, closed_in: None, clock_floor: 0 };
+        Self { shards: (0..shards).map(|shard| (shard, lease.clone())).collect(), switch: None }
+    }
+
+    /// Those of the shards that live in this provider's store.
+    pub(super) fn living_in(mut self, home: Provider) -> Self {
+        self.shards.retain(|_, lease| lease.home == home);
+        self
     }
 
     /// The workers that leases name.
@@ -96,6 +123,11 @@ impl Lease {
     pub(super) fn given_to(&self, holder: Option<Holder>, closed_in: Option<u64>, clock_floor: i64) -> Self {
         let clock_floor = self.clock_floor.max(clock_floor);
         Self { epoch: self.epoch + 1, new: false, holder, closed_in, clock_floor, ..self.clone() }
+    }
+
+    /// The tombstone of a shard that its holder has closed, and copied into another store, where it begins a new life.
+    pub(super) fn moved_to(&self, home: Provider, closed_in: Option<u64>, clock_floor: i64) -> Self {
+        Self { home, generation: self.generation + 1, ..self.given_to(None, closed_in, clock_floor) }
     }
 
     /// The same lease, given back by a holder that never opened the database.

@@ -42,7 +42,7 @@ fn members(alive: &[u128], dead: &[u128]) -> Members {
 }
 
 fn leases(holders: &[Option<u128>]) -> Leases {
-    let mut leases = Leases::new(u16::try_from(holders.len()).expect("few"));
+    let mut leases = Leases::new(u16::try_from(holders.len()).expect("few"), Provider::Aws);
     for (lease, held_by) in leases.shards.values_mut().zip(holders) {
         lease.epoch = 7;
         lease.new = false;

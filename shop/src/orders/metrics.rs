@@ -56,6 +56,7 @@ impl OrderMetrics {
             Err(ShardError::Unknown) => "unknown",
             Err(ShardError::Full) => "full",
             Err(ShardError::Overloaded) => "overloaded",
+            Err(ShardError::Behind) => "behind",
             Err(ShardError::Damaged) => "damaged",
         };
         self.commands.get_or_create(&OutcomeLabel { outcome }).inc();

@@ -3,43 +3,71 @@
 mod answer;
 mod audit;
 mod blobs;
+mod breaker;
 mod client;
 mod clock;
+mod copying;
+mod dead_letters;
 mod export;
+mod gateway;
 mod hex;
 mod hints;
+mod home;
 mod import;
+mod inbox;
 mod lease;
 mod membership;
 mod metrics;
 mod object_store_bridge;
 mod opening;
+mod other_store;
 mod outbox;
-#[cfg(feature = "planted-bugs")]
+mod packs;
+mod parking;
+mod pending;
+#[cfg(any(test, feature = "planted-bugs"))]
 pub mod planted;
+#[cfg(test)]
+mod planted_tests;
 mod predecessor;
 mod protocol;
+mod queueing;
+mod read_ahead;
 mod reader;
 mod records;
 mod registry;
 mod rows;
+mod seen;
 mod server;
 mod service;
 mod shard;
+#[cfg(test)]
+mod simulation;
+mod stale_reads;
 mod stewardship;
 mod stored;
 mod survey;
+#[cfg(test)]
+mod switching_tests;
+#[cfg(test)]
+mod test_gate;
+#[cfg(test)]
+mod test_workers;
 mod token;
+mod transport;
 mod verify;
 mod worker;
 
 pub use self::{
-    answer::{Answer, Durability, OrderError},
+    answer::{Answer, Done, Durability, OrderError, View},
     audit::{Fault, FaultKind},
     client::{ClientError, OrderClient},
     export::LineError,
+    gateway::{GatewaySettings, OrderGateway},
     import::{ImportCount, ImportError, import},
     metrics::OrderMetrics,
+    other_store::OtherStore,
+    pending::{InvalidPending, Pending},
     predecessor::is_used,
     records::{OpenError, Role, ShopOpener, ShopRecords},
     stored::{StoredError, StoredOrders},

@@ -30,7 +30,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::clock::Clock;
+use super::{
+    clock::Clock,
+    read_ahead::{LogFile, ReadAhead},
+};
 
 const STORE: &str = "shop store";
 
@@ -40,15 +43,23 @@ const DELETES_AT_ONCE: usize = 8;
 /// Objects that one listing with a delimiter may hold in memory.
 const MOST_LISTED: usize = 100_000;
 
-/// Longest that one call of the store may take, a table of many megabytes included. Without it one call that hangs would
-/// stop a shard whose worker lives.
-const CALL: Duration = Duration::from_secs(15);
+/// Longest that one call of the store may take, and that the writing of a table of many megabytes may. Without it one call
+/// whose answer got lost would stop a shard whose worker lives, for longer than the ten seconds in which everything is to be
+/// persisted after a cut. What is called again does no harm.
+const CALL: Duration = Duration::from_secs(3);
+const LARGE_CALL: Duration = Duration::from_secs(15);
+
+/// Smallest body that takes its time.
+const LARGE: usize = 1024 * 1024;
 
 /// Longest that a table written in parts may take once its last part was given.
 const UPLOAD: Duration = Duration::from_mins(2);
 
 /// How long a write that found no room counts.
 const FULL_LASTS_MILLIS: u64 = 3_000;
+
+/// Where in its database a file of the log is.
+const LOG_FOLDER: &str = "/wal/";
 
 /// End of the key that every database begins with.
 const FIRST_MANIFEST: &str = "/manifest/00000000000000000001.manifest";
@@ -115,12 +126,13 @@ impl Drop for GateKeeper {
 pub(super) struct ObjectStoreBridge {
     blobs: Arc<dyn BlobStore>,
     gate: Arc<Gate>,
+    read_ahead: Arc<ReadAhead>,
 }
 
 impl ObjectStoreBridge {
     /// Opens the gate to a store.
     pub(super) fn new(blobs: Arc<dyn BlobStore>, gate: Arc<Gate>) -> Self {
-        Self { blobs, gate }
+        Self { blobs, gate, read_ahead: Arc::default() }
     }
 
     fn pass(&self) -> Result<()> {
@@ -136,8 +148,17 @@ impl ObjectStoreBridge {
         subject: &str,
         call: impl Future<Output = port::Result<T>>,
     ) -> port::Result<T> {
+        Self::bounded_by(CALL, operation, subject, call).await
+    }
+
+    async fn bounded_by<T>(
+        limit: Duration,
+        operation: &'static str,
+        subject: &str,
+        call: impl Future<Output = port::Result<T>>,
+    ) -> port::Result<T> {
         let late = |_elapsed| Err(port::Error::new(ErrorKind::Unavailable, operation, subject));
-        tokio::time::timeout(CALL, call).await.unwrap_or_else(late)
+        tokio::time::timeout(limit, call).await.unwrap_or_else(late)
     }
 
     fn wrote<T>(&self, result: port::Result<T>) -> port::Result<T> {
@@ -242,6 +263,11 @@ fn put_result(version: Version) -> PutResult {
     PutResult { e_tag: Some(version.0), version: None, extensions: object_store::Extensions::new() }
 }
 
+/// A place in a body that is in memory.
+fn offset(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
 fn joined(payload: PutPayload) -> Bytes {
     payload.into()
 }
@@ -265,8 +291,10 @@ impl ObjectStore for ObjectStoreBridge {
         };
         let metadata = metadata(&options.attributes)?;
         let key = key(location)?;
-        let putting = self.blobs.put(&key, joined(payload), &metadata, mode);
-        let result = Self::bounded("put", key.as_str(), putting).await;
+        let body = joined(payload);
+        let limit = if body.len() < LARGE { CALL } else { LARGE_CALL };
+        let putting = self.blobs.put(&key, body, &metadata, mode);
+        let result = Self::bounded_by(limit, "put", key.as_str(), putting).await;
         self.wrote(result).map(put_result).map_err(|error| failed(error, location, conflict))
     }
 
@@ -292,7 +320,12 @@ impl ObjectStore for ObjectStoreBridge {
         let key = key(location)?;
         let refused = |error| failed(error, location, Conflict::Precondition);
         if options.head {
-            let (info, metadata) = Self::bounded("head", key.as_str(), self.blobs.head(&key)).await.map_err(refused)?;
+            let looked = if key.as_str().contains(LOG_FOLDER) {
+                Self::bounded("get", key.as_str(), self.read_ahead.look(&*self.blobs, &key)).await
+            } else {
+                Self::bounded("head", key.as_str(), self.blobs.head(&key)).await
+            };
+            let (info, metadata) = looked.map_err(refused)?;
             let size = info.size;
             return Ok(GetResult {
                 payload: GetResultPayload::Stream(stream::empty().boxed()),
@@ -303,6 +336,18 @@ impl ObjectStore for ObjectStoreBridge {
             });
         }
         let range = self.resolve(&key, options.range).await.map_err(refused)?;
+        if let (Some(range), None) = (&range, &options.if_match)
+            && let Some(LogFile { info, metadata, body }) = self.read_ahead.take(&key, range)
+        {
+            let bytes = body.slice(offset(range.start)..offset(range.end));
+            return Ok(GetResult {
+                payload: GetResultPayload::Stream(stream::once(async { Ok(bytes) }).boxed()),
+                meta: meta(info),
+                range: range.clone(),
+                attributes: attributes(metadata),
+                extensions: object_store::Extensions::new(),
+            });
+        }
         let asked = port::GetOptions { range, if_version: options.if_match.map(Version) };
         let blob = Self::bounded("get", key.as_str(), self.blobs.get(&key, asked)).await.map_err(refused)?;
         let at = location.clone();
@@ -376,7 +421,7 @@ impl ObjectStore for ObjectStoreBridge {
             return Err(unsupported("a copy onto an object that exists"));
         }
         let (source, target) = (key(from)?, key(to)?);
-        let result = Self::bounded("copy", target.as_str(), self.blobs.copy(&source, &target)).await;
+        let result = Self::bounded_by(LARGE_CALL, "copy", target.as_str(), self.blobs.copy(&source, &target)).await;
         self.wrote(result).map(drop).map_err(|error| failed(error, to, Conflict::AlreadyExists))
     }
 }

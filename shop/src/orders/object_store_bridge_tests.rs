@@ -1,7 +1,11 @@
 use std::sync::Arc;
 
 use object_store::{ObjectStoreExt, UpdateVersion};
-use storage_adapters::{Store, config::EmbeddedConfig};
+use storage_adapters::{
+    Store,
+    config::EmbeddedConfig,
+    decorators::{Meter, Metered},
+};
 
 use super::*;
 use crate::orders::clock::MachineClock;
@@ -55,6 +59,34 @@ async fn an_update_of_another_state_is_a_failed_precondition() {
     bench.store.put_opts(&at, "two".into(), update(first.clone())).await.expect("updates");
     let stale = bench.store.put_opts(&at, "three".into(), update(first)).await;
     assert!(matches!(stale, Err(object_store::Error::Precondition { .. })), "{stale:?}");
+}
+
+#[tokio::test]
+async fn a_file_of_the_log_takes_one_request_to_be_asked_for_and_read() {
+    let bench = bench().await;
+    let meter = Arc::new(Meter::default());
+    let blobs: Arc<dyn BlobStore> = Arc::new(Metered::new(Arc::clone(&bench.store.blobs), Arc::clone(&meter)));
+    let store = ObjectStoreBridge::new(blobs, Arc::clone(&bench.gate));
+    let requests = |meter: &Meter| -> u64 { meter.snapshot().values().map(|usage| usage.requests).sum() };
+    let head = || GetOptions { head: true, ..GetOptions::default() };
+    let range = |range| GetOptions { range: Some(GetRange::Bounded(range)), ..GetOptions::default() };
+    let at = path("orders/0/1/wal/00000000000000000001.sst");
+    bench.store.put(&at, "0123456789".into()).await.expect("puts");
+    let before = requests(&meter);
+    assert_eq!(store.get_opts(&at, head()).await.expect("is there").meta.size, 10);
+    let found = store.get_opts(&at, range(4..10)).await.expect("is there");
+    assert_eq!((found.range.clone(), found.meta.size), (4..10, 10));
+    assert_eq!(found.bytes().await.expect("reads"), "456789");
+    assert_eq!(requests(&meter) - before, 1);
+    // What was given out is not kept, and what is beyond the end is the store's to say.
+    assert_eq!(store.get_opts(&at, range(0..2)).await.expect("is there").bytes().await.expect("reads"), "01");
+    store.get_opts(&at, head()).await.expect("is there");
+    assert_eq!(store.get_opts(&at, range(8..20)).await.expect("is there").bytes().await.expect("reads"), "89");
+    let empty = path("orders/0/1/wal/00000000000000000002.sst");
+    bench.store.put(&empty, PutPayload::new()).await.expect("puts");
+    assert_eq!(store.get_opts(&empty, head()).await.expect("is there").meta.size, 0);
+    let missing = store.get_opts(&path("orders/0/1/wal/00000000000000000003.sst"), head()).await;
+    assert!(matches!(missing, Err(object_store::Error::NotFound { .. })), "{missing:?}");
 }
 
 #[tokio::test]

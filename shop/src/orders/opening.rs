@@ -110,6 +110,8 @@ pub(super) struct Opening {
     pub(super) lease: Lease,
     /// The machine's clocks.
     pub(super) clock: Arc<dyn Clock>,
+    /// The clock that the database goes by.
+    pub(super) steady: Arc<dyn Clock>,
     /// How long commands are gathered before they are written together.
     pub(super) flush_interval: Duration,
     /// Tries before this one that failed.
@@ -161,15 +163,16 @@ impl Opening {
         } else {
             self.look_first(&path, &store, still_mine).await?
         };
-        let clock = ShardClock::new(Arc::clone(&self.clock), self.lease.clock_floor.max(tick));
-        let opened = Db::builder(path.as_str(), store)
+        let clock = ShardClock::new(Arc::clone(&self.steady), self.lease.clock_floor.max(tick));
+        let builder = Db::builder(path.as_str(), store)
             .with_settings(self.settings())
             .with_system_clock(Arc::new(clock.clone()))
-            .with_expected_epoch(writer_epoch)
-            .with_db_cache(cache(), u64::from(self.shard))
-            .build()
-            .await;
-        match opened {
+            .with_db_cache(cache(), u64::from(self.shard));
+        #[cfg(feature = "planted-bugs")]
+        if self.bug == Some(super::planted::Bug::OpenWithoutEpoch) {
+            return Ok(Opened { db: builder.build().await?, gate, keeper, clock });
+        }
+        match builder.with_expected_epoch(writer_epoch).build().await {
             Ok(db) => Ok(Opened { db, gate, keeper, clock }),
             Err(error) if error.kind() == ErrorKind::Closed(CloseReason::Fenced) => Err(OpenShardError::Lost),
             Err(_) if gate.has_missed() => Err(OpenShardError::Missing { shard: self.shard }),
@@ -215,7 +218,7 @@ impl Opening {
 }
 
 /// Keeps what a shard read last in memory; bounded, since the default would take more than a pod has for a few shards.
-fn cache() -> Arc<dyn DbCache> {
+pub(super) fn cache() -> Arc<dyn DbCache> {
     let of = |max_capacity| -> Arc<dyn DbCache> {
         let options = MokaCacheOptions { max_capacity, time_to_live: None, time_to_idle: None };
         Arc::new(MokaCache::new_with_opts(options))

@@ -8,6 +8,16 @@ pub const VARIABLE: &str = "SHOP_PLANTED_BUG";
 pub enum Bug {
     /// A command, a read or a replay is answered before what it says is durable.
     AnswerBeforeFlush,
+    /// A command is applied although one that it comes after is not here.
+    ApplyBeforeAfter,
+    /// What was decided of a command is not kept.
+    ForgetCommand,
+    /// The reply of a heartbeat brings a term back that has lapsed.
+    ReviveByReply,
+    /// A database is opened whoever opened it meanwhile.
+    OpenWithoutEpoch,
+    /// A submitted order leaves the outbox when its hint is sent.
+    ForgetOnceSent,
 }
 
 impl Bug {
@@ -16,6 +26,11 @@ impl Bug {
     pub fn planted() -> Option<Self> {
         match std::env::var(VARIABLE).as_deref() {
             Ok("answer-before-flush") => Some(Self::AnswerBeforeFlush),
+            Ok("apply-before-after") => Some(Self::ApplyBeforeAfter),
+            Ok("forget-command") => Some(Self::ForgetCommand),
+            Ok("revive-by-reply") => Some(Self::ReviveByReply),
+            Ok("open-without-epoch") => Some(Self::OpenWithoutEpoch),
+            Ok("forget-once-sent") => Some(Self::ForgetOnceSent),
             _ => None,
         }
     }

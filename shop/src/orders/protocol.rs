@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use storage_adapters::MAX_PACK_BYTES;
 
-use crate::domain::{OrderId, Refusal, Request};
+use crate::domain::{IdempotencyKey, OrderId, Refusal, Request};
 
-use super::{answer::Answer, export::Exported, import::Imported, lease::Lease, shard::ShardError};
+use super::{
+    answer::Answer, export::Exported, import::Imported, lease::Lease, packs::QueuedCommand, shard::ShardError,
+};
 
 /// The newest format that this build speaks; a worker refuses newer ones by number.
 pub(super) const FORMAT: u32 = 1;
@@ -20,11 +24,21 @@ pub(super) const LOOK_PATH: &str = "/internal/v1/look";
 /// Path that tells a worker that a lease was given to it.
 pub(super) const GIFTS_PATH: &str = "/internal/v1/gifts";
 
+/// Path of packs of commands that were accepted into a queue.
+pub(super) const PACKS_PATH: &str = "/internal/v1/packs";
+
 /// Path of orders that were exported before.
 pub(super) const IMPORTS_PATH: &str = "/internal/v1/imports";
 
+/// Header of an answer to a command: its shard is being taken from an owner that did not hand it over, which takes a while,
+/// or is not this worker's at all.
+pub(super) const TAKEN_OVER: &str = "cloudshop-taken-over";
+
 /// Largest body of an order to import, with a thousand lines and commands, several times over.
 pub(super) const MAX_IMPORT_BYTES: usize = 4 * 1024 * 1024;
+
+/// Largest body of a pack of commands, which fitted a message of the queue.
+pub(super) const MAX_PACK_REQUEST_BYTES: usize = 2 * MAX_PACK_BYTES;
 
 /// Largest body of an internal request: a command with its longest texts, several times over.
 pub(super) const MAX_REQUEST_BYTES: usize = 64 * 1024;
@@ -55,8 +69,33 @@ pub(super) struct ReadMessage {
     pub(super) format: u32,
     /// The order.
     pub(super) order: OrderId,
+    /// Commands of the order that must be known to be applied or refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) after: Vec<IdempotencyKey>,
     /// How long the asker waits, in milliseconds.
     pub(super) patience_millis: u64,
+}
+
+/// Commands that were accepted into a queue, for the owner of their shard.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct PackMessage {
+    /// [`FORMAT`].
+    pub(super) format: u32,
+    /// The shard.
+    pub(super) shard: u16,
+    /// The commands.
+    pub(super) commands: Vec<QueuedCommand>,
+    /// How long the asker waits, in milliseconds.
+    pub(super) patience_millis: u64,
+}
+
+/// An accepted command that can never be applied and of which no row can tell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct DeadCommand {
+    /// The command.
+    pub(super) command: QueuedCommand,
+    /// Why it cannot be applied.
+    pub(super) refusal: Refusal,
 }
 
 /// An exported order for the owner of its shard.
@@ -98,6 +137,11 @@ pub(super) enum Reply {
         /// Whether it was there.
         found: Imported,
     },
+    /// Each command of a pack is durably applied, refused or parked.
+    Accepted {
+        /// But for these, which must be kept elsewhere.
+        dead: Vec<DeadCommand>,
+    },
     /// Decided: no.
     Refused {
         /// Why.
@@ -114,6 +158,8 @@ pub(super) enum Reply {
     Full,
     /// The worker has too much to do and has done nothing.
     Overloaded,
+    /// Commands that this one comes after are not here yet; nothing was done.
+    Behind,
     /// A stored row is damaged.
     Damaged,
     /// The message is of a format that this worker does not speak.
@@ -133,6 +179,7 @@ impl Reply {
             Err(ShardError::Unknown) => Self::Unknown,
             Err(ShardError::Full) => Self::Full,
             Err(ShardError::Overloaded) => Self::Overloaded,
+            Err(ShardError::Behind) => Self::Behind,
             Err(ShardError::Damaged) => Self::Damaged,
         }
     }
@@ -144,25 +191,20 @@ impl From<Answer> for Reply {
     }
 }
 
+impl From<Vec<DeadCommand>> for Reply {
+    fn from(dead: Vec<DeadCommand>) -> Self {
+        Self::Accepted { dead }
+    }
+}
+
 impl From<Imported> for Reply {
     fn from(found: Imported) -> Self {
         Self::Imported { found }
     }
 }
 
-/// Submitted orders of one shard, on their way through the queue. The truth stays in the shard: a hint that is lost or
-/// comes twice costs time, never an order.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct HintPack {
-    /// [`FORMAT`].
-    pub(super) format: u32,
-    /// The shard.
-    pub(super) shard: u16,
-    /// The orders.
-    pub(super) orders: Vec<OrderId>,
-}
-
-impl HintPack {
-    /// Most orders in one pack, so that it fits a message: an id takes 39 bytes.
-    pub(super) const MOST: usize = 1000;
+/// A message as it is sent.
+pub(super) fn encode<T: Serialize>(message: &T) -> Bytes {
+    // Only maps with keys that are no text fail to encode, and no message has one.
+    serde_json::to_vec(message).unwrap_or_default().into()
 }

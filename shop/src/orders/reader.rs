@@ -6,10 +6,11 @@ use bytes::Bytes;
 use object_store::ObjectStore;
 use slatedb::{DbIterator, DbReader, DbReaderMode, KeyValue, config::DbReaderOptions};
 
-use crate::domain::{CommandRecord, Order, OrderId};
+use crate::domain::{CommandRecord, Order, OrderId, Request};
 
 use super::{
     audit::Stored,
+    opening,
     rows::{self, Kind, Name},
 };
 
@@ -48,16 +49,29 @@ impl ShardReader {
             object_store_max_retries: Some(STORE_RETRIES),
             ..DbReaderOptions::default()
         };
-        let database = DbReader::open(path, store, DbReaderMode::FollowLatest, options)
+        let database = DbReader::builder(path, store)
+            .with_reader_mode(DbReaderMode::FollowLatest)
+            .with_options(options)
+            .with_db_cache(opening::cache(), 0)
+            .build()
             .await
             .map_err(|source| ReadError { path: path.to_owned(), source })?;
         Ok(Self { path: path.to_owned(), database })
     }
 
+    /// One order.
+    pub(super) async fn order(&self, order: OrderId) -> Result<Option<Order>, ReadError> {
+        let name = rows::order_name(order);
+        let Some(row) = self.database.get(&name).await.map_err(|source| self.error(source))? else { return Ok(None) };
+        rows::decode(&name, &row)
+            .map(Some)
+            .map_err(|error| ReadError { path: self.path.clone(), source: slatedb::Error::data(error.to_string()) })
+    }
+
     /// All orders, by name.
     pub(super) async fn orders(&self) -> Result<Orders<'_>, ReadError> {
         let mut kinds = Vec::new();
-        for kind in [Kind::Order, Kind::Command, Kind::Answer, Kind::Outbox] {
+        for kind in Kind::ALL {
             let found = self.database.scan_prefix(kind.prefix(), ..).await.map_err(|source| self.error(source))?;
             kinds.push(Rows { found, next: None, ended: false });
         }
@@ -141,8 +155,9 @@ fn take(stored: &mut Stored, name: &Name, key: &Bytes, value: &Bytes) {
             stored.in_outbox = true;
             rows::decode::<rows::OutboxRow>(key, value).map(drop)
         }
+        (Kind::Parked, Some(_)) => rows::decode::<Request>(key, value).map(|request| stored.parked.push(request)),
         // A full answer repeats what the order was; only that it can be read matters here.
-        (Kind::Answer | Kind::Command, _) => rows::decode::<serde_json::Value>(key, value).map(drop),
+        (Kind::Answer | Kind::Command | Kind::Parked, _) => rows::decode::<serde_json::Value>(key, value).map(drop),
     };
     if let Err(error) = result {
         let row = match name.kind {
@@ -150,6 +165,7 @@ fn take(stored: &mut Stored, name: &Name, key: &Bytes, value: &Bytes) {
             Kind::Command => "command",
             Kind::Answer => "answer",
             Kind::Outbox => "outbox entry",
+            Kind::Parked => "parked command",
         };
         stored.damaged.push((row, error));
     }

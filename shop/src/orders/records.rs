@@ -8,7 +8,7 @@ use shop_contract::{
     config::{OrdersConfig, ShopIdentity},
     status::{Waiting, WaitingReason},
 };
-use storage_adapters::{BlobStore, ErrorKind, Key, PutMode, Version};
+use storage_adapters::{BlobStore, ErrorKind, Key, PutMode, Version, config::Provider};
 
 use crate::domain::OrderIdSecret;
 
@@ -65,8 +65,8 @@ pub struct ShopRecords {
 pub enum Role {
     /// Reads, and waits for a worker to make the store this shop's.
     Web,
-    /// Makes the store this shop's where that is allowed.
-    Worker,
+    /// Makes the store, which is this provider's, the shop's where that is allowed.
+    Worker(Provider),
 }
 
 /// Why a store cannot be used by this shop.
@@ -195,15 +195,15 @@ impl ShopOpener {
         if !blobs::list(&*self.blobs, "orders/", 1).await?.is_empty() {
             return Err(OpenError::Ownerless);
         }
-        if self.role == Role::Web {
+        let Role::Worker(home) = self.role else {
             return Err(OpenError::NotYetInitialised);
-        }
+        };
         let secret: [u8; 32] = rand::rng().random();
         let orders = OrdersRecord { order_id_secret: hex::encode(&secret), shards: self.shards };
-        self.put_if_absent(&blobs::key(ORDERS)?, &orders).await?;
+        put_if_absent(&*self.blobs, &blobs::key(ORDERS)?, &orders).await?;
         let (_, shards) = read_orders(&*self.blobs).await?;
-        self.put_if_absent(&blobs::key(LEASES)?, &Leases::new(shards)).await?;
-        self.put_if_absent(owner_key, &OwnerRecord { uid: self.identity.uid.clone() }).await?;
+        put_if_absent(&*self.blobs, &blobs::key(LEASES)?, &Leases::new(shards, home)).await?;
+        put_if_absent(&*self.blobs, owner_key, &OwnerRecord { uid: self.identity.uid.clone() }).await?;
         // Another worker, or another shop, may have been faster: what is stored counts.
         match blobs::read::<OwnerRecord>(&*self.blobs, owner_key).await? {
             Some((owner, _)) if owner.uid == self.identity.uid => {
@@ -212,14 +212,6 @@ impl ShopOpener {
             }
             Some((owner, _)) => Err(OpenError::Another { owner: owner.uid }),
             None => Err(OpenError::Empty("the record shop/owner")),
-        }
-    }
-
-    async fn put_if_absent<R: Record>(&self, key: &Key, record: &R) -> Result<(), OpenError> {
-        match blobs::write(&*self.blobs, key, record, PutMode::IfAbsent).await {
-            Ok(_) => Ok(()),
-            Err(error) if matches!(error.kind(), Some(ErrorKind::Conflict | ErrorKind::Unknown)) => Ok(()),
-            Err(error) => Err(error.into()),
         }
     }
 
@@ -261,6 +253,39 @@ impl ShopOpener {
             Err(error) => return Err(error.into()),
         }
         self.records(mine.uid).await
+    }
+}
+
+/// Makes the store `to` ready for shards of the shop `uid`, whose records are in `from`. The owner marker comes last there as
+/// well, so whoever is interrupted has done nothing that the next one would not do.
+pub(super) async fn prepare(from: &dyn BlobStore, to: &dyn BlobStore, uid: &str) -> Result<(), OpenError> {
+    match owner(to).await? {
+        Some(owner) if owner == uid => {}
+        Some(owner) => return Err(OpenError::Another { owner }),
+        None if blobs::list(to, "orders/", 1).await?.is_empty() => {}
+        None => return Err(OpenError::Ownerless),
+    }
+    let (secret, shards) = read_orders(from).await?;
+    let record = OrdersRecord { order_id_secret: hex::encode(secret.expose()), shards };
+    put_if_absent(to, &blobs::key(ORDERS)?, &record).await?;
+    if read_orders(to).await? != (secret, shards) {
+        // Its orders have other names.
+        return Err(OpenError::Ownerless);
+    }
+    put_if_absent(to, &blobs::key(LEASES)?, &Leases::default()).await?;
+    put_if_absent(to, &blobs::key(OWNER)?, &OwnerRecord { uid: uid.to_owned() }).await?;
+    match owner(to).await? {
+        Some(owner) if owner == uid => Ok(()),
+        Some(owner) => Err(OpenError::Another { owner }),
+        None => Err(OpenError::Empty("the record shop/owner")),
+    }
+}
+
+async fn put_if_absent<R: Record>(blobs: &dyn BlobStore, key: &Key, record: &R) -> Result<(), OpenError> {
+    match blobs::write(blobs, key, record, PutMode::IfAbsent).await {
+        Ok(_) => Ok(()),
+        Err(error) if matches!(error.kind(), Some(ErrorKind::Conflict | ErrorKind::Unknown)) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 

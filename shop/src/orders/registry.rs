@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ops::ControlFlow,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -11,12 +12,12 @@ use storage_adapters::{BlobStore, Error, ErrorKind, Key, PutMode, Version};
 use super::{
     blobs::{self, RecordError},
     clock::Clock,
-    lease::{LEASES, Lease, Leases},
+    lease::{LEASES, Lease, Leases, Switch},
     membership::{BootId, Heartbeat, Members},
     records::{HEARTBEATS, MOST_HEARTBEATS},
 };
 
-/// Times that a change of a lease is tried again when only other leases changed.
+/// Times that a change of the leases is tried when only others of them changed.
 const SWAPS: u32 = 8;
 
 /// How long a worker must have been dead for its heartbeat to be taken away.
@@ -100,29 +101,65 @@ impl Registry {
         change: impl Fn(&Lease) -> Lease,
     ) -> Result<Swap, RegistryError> {
         let wanted = change(expected);
-        let as_expected = |leases: &Leases| leases.shards.get(&shard) == Some(expected);
-        let mut remembered = self.remembered().filter(|(leases, _)| as_expected(leases));
+        let is_arriving = expected.holder.is_none() && expected.home == wanted.home && !expected.new;
+        let remembered = self.remembered().filter(|(leases, _)| leases.shards.get(&shard) == Some(expected));
+        let swapped = self.change(remembered, |leases| {
+            let found = leases.shards.get(&shard);
+            // It moved here: what is expected is the tombstone that it left in another store, and what is here, if anything, is the
+            // one of its last move away.
+            let arrives =
+                is_arriving && found.is_none_or(|found| found.home != wanted.home && found.epoch < expected.epoch);
+            if found == Some(expected) || arrives {
+                leases.shards.insert(shard, wanted.clone());
+                ControlFlow::Continue(Swap::Won(wanted.clone()))
+            } else if found == Some(&wanted) {
+                // The answer to an earlier try was lost, and it was done: nobody else writes my boot id and this epoch.
+                ControlFlow::Break(Swap::Won(wanted.clone()))
+            } else {
+                ControlFlow::Break(Swap::Lost)
+            }
+        });
+        Ok(swapped.await?.unwrap_or(Swap::Lost))
+    }
+
+    /// Writes down where the shards are to live, unless a newer wish is there.
+    pub(super) async fn wish(&self, switch: Switch) -> Result<(), RegistryError> {
+        let written = self.change(None, |leases| {
+            if leases.switch.is_some_and(|known| known >= switch) {
+                return ControlFlow::Break(());
+            }
+            leases.switch = Some(switch);
+            ControlFlow::Continue(())
+        });
+        written.await?.ok_or_else(|| Error::new(ErrorKind::Conflict, "put", LEASES).into())
+    }
+
+    /// Changes the leases by compare-and-swap, from what is `remembered` or is found. `change` says whether what it did is to be
+    /// written; it is called again when somebody else was first. `None` when somebody was, each time.
+    async fn change<T>(
+        &self,
+        mut remembered: Option<(Leases, Version)>,
+        change: impl Fn(&mut Leases) -> ControlFlow<T, T>,
+    ) -> Result<Option<T>, RegistryError> {
         for _ in 0..SWAPS {
             let (mut leases, version) = match remembered.take() {
                 Some(seen) => seen,
                 None => self.leases().await?,
             };
-            match leases.shards.get_mut(&shard) {
-                Some(lease) if lease == expected => *lease = wanted.clone(),
-                // The answer to an earlier try was lost, and it was done: nobody else writes my boot id and this epoch.
-                Some(lease) if *lease == wanted => return Ok(Swap::Won(wanted)),
-                _ => return Ok(Swap::Lost),
-            }
+            let changed = match change(&mut leases) {
+                ControlFlow::Continue(changed) => changed,
+                ControlFlow::Break(changed) => return Ok(Some(changed)),
+            };
             match blobs::write(&*self.blobs, &self.leases, &leases, PutMode::IfVersion(version)).await {
                 Ok(version) => {
                     self.remember((leases, version));
-                    return Ok(Swap::Won(wanted));
+                    return Ok(Some(changed));
                 }
                 Err(error) if matches!(error.kind(), Some(ErrorKind::Conflict | ErrorKind::Unknown)) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(Swap::Lost)
+        Ok(None)
     }
 
     /// Looks at all heartbeats and takes what is seen into `members`.

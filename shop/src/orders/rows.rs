@@ -28,22 +28,26 @@ pub(super) enum Kind {
     Answer,
     /// A submitted order that the shop has not looked at.
     Outbox,
+    /// A command that was accepted and waits for earlier ones.
+    Parked,
 }
 
 impl Kind {
+    /// All kinds.
+    pub(super) const ALL: [Self; 5] = [Self::Order, Self::Command, Self::Answer, Self::Outbox, Self::Parked];
+
     pub(super) fn prefix(self) -> &'static [u8; 1] {
         match self {
             Self::Order => b"o",
             Self::Command => b"c",
             Self::Answer => b"a",
             Self::Outbox => b"x",
+            Self::Parked => b"p",
         }
     }
 
     fn of(name: &[u8]) -> Option<Self> {
-        [Self::Order, Self::Command, Self::Answer, Self::Outbox]
-            .into_iter()
-            .find(|kind| name.first() == kind.prefix().first())
+        Self::ALL.into_iter().find(|kind| name.first() == kind.prefix().first())
     }
 
     fn name(self, order: OrderId, rest: &[u8]) -> Vec<u8> {
@@ -67,6 +71,15 @@ pub(super) fn outbox_name(order: OrderId) -> Vec<u8> {
     Kind::Outbox.name(order, b"")
 }
 
+pub(super) fn parked_name(order: OrderId, key: &IdempotencyKey) -> Vec<u8> {
+    Kind::Parked.name(order, key.as_str().as_bytes())
+}
+
+/// What the names of all parked commands of an order begin with.
+pub(super) fn parked_names(order: OrderId) -> Vec<u8> {
+    Kind::Parked.name(order, b"")
+}
+
 /// What a row's name says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Name {
@@ -85,7 +98,7 @@ pub(super) fn parse_name(name: &[u8]) -> Option<Name> {
     let order = OrderId::from_bytes(id.try_into().ok()?)?;
     let key = match kind {
         Kind::Order | Kind::Outbox => rest.is_empty().then_some(None)?,
-        Kind::Command | Kind::Answer => {
+        Kind::Command | Kind::Answer | Kind::Parked => {
             Some(IdempotencyKey::try_from(std::str::from_utf8(rest).ok()?.to_owned()).ok()?)
         }
     };

@@ -1,13 +1,16 @@
-//! The internal API of a worker: commands, reads, imports, gifts of leases, a nudge, and its status. Each request carries
-//! the shop's token.
+//! The internal API of a worker: commands, reads, packs, imports, gifts of leases, a nudge, and its status. Each request
+//! carries the shop's token.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use axum::{
     Json, Router,
-    body::Bytes,
+    body::{Body, Bytes},
     extract::{DefaultBodyLimit, Request, State},
-    http::{StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -19,10 +22,14 @@ use tokio::time::Instant;
 use super::{
     protocol::{
         COMMANDS_PATH, CommandMessage, FORMAT, GIFTS_PATH, GiftMessage, IMPORTS_PATH, ImportMessage, LOOK_PATH,
-        MAX_IMPORT_BYTES, MAX_PATIENCE, MAX_REQUEST_BYTES, READS_PATH, ReadMessage, Reply,
+        MAX_IMPORT_BYTES, MAX_PACK_REQUEST_BYTES, MAX_PATIENCE, MAX_REQUEST_BYTES, PACKS_PATH, PackMessage, READS_PATH,
+        ReadMessage, Reply, TAKEN_OVER,
     },
     worker::Worker,
 };
+
+/// After how long an asker who has no answer yet is told that the question was heard.
+const HEARD_AFTER: Duration = Duration::from_millis(100);
 
 impl Worker {
     /// The internal API.
@@ -30,6 +37,7 @@ impl Worker {
         Router::new()
             .route(COMMANDS_PATH, post(command))
             .route(READS_PATH, post(read))
+            .route(PACKS_PATH, post(pack).layer(DefaultBodyLimit::max(MAX_PACK_REQUEST_BYTES)))
             .route(LOOK_PATH, post(look))
             .route(GIFTS_PATH, post(gift))
             .route(IMPORTS_PATH, post(import).layer(DefaultBodyLimit::max(MAX_IMPORT_BYTES)))
@@ -69,35 +77,76 @@ fn deadline(patience_millis: u64) -> Instant {
 }
 
 async fn command(State(worker): State<Arc<Worker>>, body: Bytes) -> Response {
-    let message: CommandMessage = match message(&body) {
-        Ok(message) => message,
-        Err(response) => return *response,
-    };
-    let result = worker.execute(message.order, message.request, deadline(message.patience_millis)).await;
-    Json(Reply::to(result, || worker.lease_of(message.order))).into_response()
+    let (asked, asking) = (OnceLock::new(), Arc::clone(&worker));
+    let mut response = replied(&body, |CommandMessage { format: _, order, request, patience_millis }| {
+        let _ = asked.set(order);
+        async move {
+            let result = asking.execute(order, request, deadline(patience_millis)).await;
+            asking.want_packs_if_behind(&result);
+            Reply::to(result, || asking.lease_of(order))
+        }
+    })
+    .await;
+    if asked.get().is_some_and(|order| !worker.serves_soon(*order)) {
+        response.headers_mut().insert(TAKEN_OVER, HeaderValue::from_static("true"));
+    }
+    response
 }
 
 async fn read(State(worker): State<Arc<Worker>>, body: Bytes) -> Response {
-    let message: ReadMessage = match message(&body) {
-        Ok(message) => message,
-        Err(response) => return *response,
-    };
-    let result = worker.read(message.order, deadline(message.patience_millis)).await;
-    Json(Reply::to(result, || worker.lease_of(message.order))).into_response()
+    replied(&body, |ReadMessage { format: _, order, after, patience_millis }| async move {
+        let result = worker.read(order, &after, deadline(patience_millis)).await;
+        worker.want_packs_if_behind(&result);
+        Reply::to(result, || worker.lease_of(order))
+    })
+    .await
+}
+
+async fn pack(State(worker): State<Arc<Worker>>, body: Bytes) -> Response {
+    replied(&body, |PackMessage { format: _, shard, commands, patience_millis }| async move {
+        let result = worker.accept(shard, &commands, deadline(patience_millis)).await;
+        Reply::to(result, || worker.service.lease(shard))
+    })
+    .await
 }
 
 async fn import(State(worker): State<Arc<Worker>>, body: Bytes) -> Response {
-    let ImportMessage { format: _, exported, patience_millis } = match message(&body) {
-        Ok(message) => message,
-        Err(response) => return *response,
-    };
-    let order = exported.order.id;
-    let result = worker.import(Arc::new(exported), deadline(patience_millis)).await;
-    Json(Reply::to(result, || worker.lease_of(order))).into_response()
+    replied(&body, |ImportMessage { format: _, exported, patience_millis }| async move {
+        let order = exported.order.id;
+        let result = worker.import(Arc::new(exported), deadline(patience_millis)).await;
+        Reply::to(result, || worker.lease_of(order))
+    })
+    .await
+}
+
+/// The answer to a question that may take its time; one that is malformed is told so at once.
+async fn replied<M: DeserializeOwned, F>(body: &Bytes, work: impl FnOnce(M) -> F) -> Response
+where
+    F: Future<Output = Reply> + Send + 'static,
+{
+    match message(body) {
+        Ok(message) => answered(work(message)).await,
+        Err(response) => *response,
+    }
+}
+
+/// The reply once it is there; after a while the head of the answer goes ahead, so that the asker knows that it was heard.
+async fn answered(work: impl Future<Output = Reply> + Send + 'static) -> Response {
+    let mut work = Box::pin(work);
+    match tokio::time::timeout(HEARD_AFTER, &mut work).await {
+        Ok(reply) => Json(reply).into_response(),
+        Err(_later) => {
+            let body = async move { serde_json::to_vec(&work.await).map(Bytes::from) };
+            let body = Body::from_stream(futures::stream::once(body));
+            ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+        }
+    }
 }
 
 async fn look(State(worker): State<Arc<Worker>>) -> StatusCode {
-    worker.look.notify_one();
+    for home in worker.homes() {
+        home.look.notify_one();
+    }
     StatusCode::NO_CONTENT
 }
 
@@ -106,9 +155,12 @@ async fn gift(State(worker): State<Arc<Worker>>, body: Bytes) -> Response {
         Ok(message) => message,
         Err(response) => return *response,
     };
-    let epoch = lease.epoch;
+    let (epoch, home) = (lease.epoch, lease.home);
     worker.service.learn_one(shard, lease);
-    worker.gifts.notify_one();
+    match worker.home_of(home) {
+        Some(home) => home.gifts.notify_one(),
+        None => worker.want_home(home),
+    }
     let done = !wait || worker.service.serves(shard, epoch, Instant::now() + MAX_PATIENCE).await;
     if done { StatusCode::NO_CONTENT } else { StatusCode::SERVICE_UNAVAILABLE }.into_response()
 }

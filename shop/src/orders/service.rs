@@ -19,8 +19,8 @@ const MOST_WAITING: usize = 2048;
 /// What a worker has of a shard.
 #[derive(Clone)]
 enum Place {
-    /// Its database is being opened.
-    Opening,
+    /// Its database is being opened in this epoch.
+    Opening(u64),
     /// It is answered for.
     Serving(Arc<Shard>),
     /// Its database is being closed, for somebody else to open.
@@ -50,8 +50,8 @@ impl Service {
     }
 
     /// A shard's database is being opened.
-    pub(super) fn opening(&self, number: u16) {
-        self.put(number, Place::Opening);
+    pub(super) fn opening(&self, number: u16, epoch: u64) {
+        self.put(number, Place::Opening(epoch));
     }
 
     /// From now on the shard is answered for.
@@ -76,10 +76,14 @@ impl Service {
         });
     }
 
-    /// The worker has nothing of the shard any more.
-    pub(super) fn remove(&self, number: u16) -> Option<Arc<Shard>> {
+    /// The worker has nothing of the shard any more, unless it has opened it in a later epoch, perhaps in another store.
+    pub(super) fn remove(&self, number: u16, epoch: u64) -> Option<Arc<Shard>> {
         let mut removed = None;
-        self.places.send_modify(|places| removed = places.shards.remove(&number));
+        self.places.send_modify(|places| {
+            if places.shards.get(&number).is_some_and(|place| place.epoch() <= epoch) {
+                removed = places.shards.remove(&number);
+            }
+        });
         removed.and_then(Place::into_shard)
     }
 
@@ -92,7 +96,21 @@ impl Service {
     pub(super) fn serving(&self, number: u16) -> Option<Arc<Shard>> {
         match self.places.borrow().shards.get(&number) {
             Some(Place::Serving(shard)) => Some(Arc::clone(shard)),
-            Some(Place::Opening | Place::Closing(_)) | None => None,
+            Some(Place::Opening(_) | Place::Closing(_)) | None => None,
+        }
+    }
+
+    /// Whether the shard is answered for here, or is handed over in order, which takes a moment: the next owner need not find
+    /// out what the last one did.
+    pub(super) fn is_served_soon(&self, number: u16) -> bool {
+        let places = self.places.borrow();
+        match places.shards.get(&number) {
+            Some(Place::Serving(_) | Place::Closing(_)) => true,
+            Some(Place::Opening(_)) | None => places
+                .leases
+                .shards
+                .get(&number)
+                .is_some_and(|lease| lease.is_held_by(&self.me) && lease.closed_in.is_some()),
         }
     }
 
@@ -100,7 +118,7 @@ impl Service {
     pub(super) async fn at_rest(&self, number: u16, deadline: Instant) -> Result<Option<Arc<Shard>>, ShardError> {
         let is_at_rest = |places: &Places| match places.shards.get(&number) {
             Some(Place::Serving(_)) => true,
-            Some(Place::Opening | Place::Closing(_)) => false,
+            Some(Place::Opening(_) | Place::Closing(_)) => false,
             // One that was given to this worker a moment ago, or that it is about to take anew.
             None => !places.leases.shards.get(&number).is_some_and(|lease| lease.is_held_by(&self.me)),
         };
@@ -148,9 +166,16 @@ impl Service {
 }
 
 impl Place {
+    fn epoch(&self) -> u64 {
+        match self {
+            Self::Opening(epoch) => *epoch,
+            Self::Serving(shard) | Self::Closing(shard) => shard.epoch,
+        }
+    }
+
     fn into_shard(self) -> Option<Arc<Shard>> {
         match self {
-            Self::Opening => None,
+            Self::Opening(_) => None,
             Self::Serving(shard) | Self::Closing(shard) => Some(shard),
         }
     }

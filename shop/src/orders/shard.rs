@@ -1,5 +1,6 @@
 //! One order shard: its database, and commands on it one at a time for each order. Does I/O.
 
+mod accepted;
 mod import;
 mod life;
 
@@ -25,16 +26,19 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-use crate::domain::{Command, Decision, Order, OrderId, Outcome, Refusal, Request, Status, apply};
+use crate::domain::{
+    Command, CommandRecord, Decision, IdempotencyKey, Order, OrderId, Outcome, Refusal, Request, Status, apply,
+};
 
 use super::{
-    answer::{Answer, Durability},
+    answer::Answer,
     clock::{Clock, ShardClock},
     membership::Validity,
     metrics::OrderMetrics,
     object_store_bridge::{Gate, GateKeeper},
     opening::{Opened, Opening, Upkeep},
     outbox::Outbox,
+    parking::Parking,
     rows::{self, OutboxRow, RowError},
 };
 
@@ -43,6 +47,10 @@ const ANSWERS_KEPT: Duration = Duration::from_hours(24);
 
 /// Commands and reads of one shard under way at once; more are shed.
 const MOST_AT_ONCE: usize = 512;
+
+/// Packs of accepted commands of one shard under way at once, so that what was queued during a partition takes no more than
+/// a share of the shard when it is over.
+const MOST_PACKS: usize = 4;
 
 /// Orders share this many turns; two orders with the same turn wait for each other, for as long as a decision takes.
 const TURNS: usize = 1024;
@@ -92,6 +100,9 @@ pub(super) enum ShardError {
     /// There are too many commands at once.
     #[error("the shard has too much to do")]
     Overloaded,
+    /// Commands that this one comes after are not here yet; nothing was done.
+    #[error("earlier commands of the order are still on their way")]
+    Behind,
     /// A stored row is damaged.
     #[error("a stored row is damaged")]
     Damaged,
@@ -101,6 +112,8 @@ pub(super) enum ShardError {
 struct Decided {
     answer: Result<(Order, bool), Refusal>,
     sequence: u64,
+    /// Whether a record or a rejected line tells of the command.
+    is_recorded: bool,
 }
 
 /// What went into the log since its rows were last made a table.
@@ -123,12 +136,14 @@ pub(super) struct Shard {
     wall: Arc<dyn Clock>,
     turns: Vec<AsyncMutex<()>>,
     admission: Arc<Semaphore>,
+    packs: Arc<Semaphore>,
     closing: AtomicBool,
     tasks: TaskTracker,
     outbox: Mutex<Outbox>,
+    parking: Mutex<Parking>,
     answered: AtomicU64,
     metrics: OrderMetrics,
-    upkeep: Upkeep,
+    upkeep: Arc<AsyncMutex<Upkeep>>,
     flush_interval: Duration,
     log: Mutex<Log>,
     /// When files were last deleted, as time since boot.
@@ -162,15 +177,17 @@ impl Shard {
             clock,
             wall: Arc::clone(&opening.clock),
             metrics,
-            upkeep,
+            upkeep: Arc::new(AsyncMutex::new(upkeep)),
             flush_interval: opening.flush_interval,
             log: Mutex::new(Log { written: 0, since: opening.clock.since_boot() }),
             kept_up_at: Mutex::new(opening.clock.since_boot()),
             turns: (0..TURNS).map(|_| AsyncMutex::new(())).collect(),
             admission: Arc::new(Semaphore::new(MOST_AT_ONCE)),
+            packs: Arc::new(Semaphore::new(MOST_PACKS)),
             closing: AtomicBool::new(false),
             tasks: TaskTracker::new(),
             outbox: Mutex::default(),
+            parking: Mutex::default(),
             answered: AtomicU64::new(0),
             #[cfg(feature = "planted-bugs")]
             bug: opening.bug,
@@ -209,12 +226,22 @@ impl Shard {
         self.answer(decided.answer)
     }
 
-    /// Reads an order as it is durably stored.
-    pub(super) async fn read(&self, order: OrderId, deadline: Instant) -> Result<Answer, ShardError> {
+    /// Reads an order as it is durably stored, with all that the commands `after` made of it.
+    pub(super) async fn read(
+        &self,
+        order: OrderId,
+        after: &[IdempotencyKey],
+        deadline: Instant,
+    ) -> Result<Answer, ShardError> {
         let _answering = self.enter()?;
         let _permit = self.admission.try_acquire().map_err(|_| ShardError::Overloaded)?;
         let name = rows::order_name(order);
-        let reading = tokio::time::timeout_at(deadline, self.get::<Order>(&name));
+        let reading = tokio::time::timeout_at(deadline, async {
+            let stored = self.get::<Order>(&name).await?;
+            self.must_know(order, stored.as_ref().map(|(order, _)| order), after).await?;
+            // Some of them may have been applied between the two looks.
+            if after.is_empty() { Ok(stored) } else { self.get::<Order>(&name).await }
+        });
         let stored = reading.await.map_err(|_late| ShardError::NotOwner)??;
         let (order, sequence) = stored.map_or((Err(Refusal::OrderNotFound), 0), |(order, at)| (Ok((order, false)), at));
         // Nothing was done, so nothing is unknown.
@@ -244,34 +271,60 @@ impl Shard {
         Ok(token)
     }
 
-    /// Decides and writes, as the only one for this order.
+    /// Decides about a command that its customer waits for.
     async fn decide(&self, id: OrderId, request: &Request) -> Result<Decided, ShardError> {
         let _turn = self.turn(id).await;
+        let stored = self.get::<Order>(&rows::order_name(id)).await?;
+        self.must_know(id, stored.as_ref().map(|(order, _)| order), &request.after).await?;
+        let decided = self.settle(id, stored, request, None).await?;
+        self.unpark(id).await;
+        Ok(decided)
+    }
+
+    /// Decides and writes, as the only one for this order. `parked` is the name of the row under which the command waited.
+    async fn settle(
+        &self,
+        id: OrderId,
+        stored: Option<(Order, u64)>,
+        request: &Request,
+        parked: Option<&[u8]>,
+    ) -> Result<Decided, ShardError> {
         let order_name = rows::order_name(id);
         let command_name = rows::command_name(id, &request.key);
-        let stored = self.get::<Order>(&order_name).await?;
         let seen = self.get(&command_name).await?.map(|(record, _)| record);
         let (order, at) = stored.map_or((None, 0), |(order, sequence)| (Some(order), sequence));
         let now = self.wall.wall();
-        let no_write = |answer| Ok(Decided { answer, sequence: at });
-        match apply(id, order.as_ref(), seen.as_ref(), request, now) {
-            Decision::Reject(refusal) | Decision::Replay(Outcome::Refused(refusal)) => no_write(Err(refusal)),
+        let mut batch = WriteBatch::new();
+        if let Some(name) = parked {
+            batch.delete(name);
+        }
+        let (answer, is_recorded) = match apply(id, order.as_ref(), seen.as_ref(), request, now) {
+            Decision::Reject(refusal) => {
+                let is_kept = order.is_some_and(|order| order.has_rejected(&request.key));
+                (Err(refusal), is_kept)
+            }
+            Decision::Replay(Outcome::Refused(refusal)) => (Err(refusal), true),
             Decision::Replay(Outcome::Applied { .. }) => {
                 let kept = self.get::<Order>(&rows::answer_name(id, &request.key)).await?;
                 let order = kept.map(|(order, _)| order).or(order).ok_or(ShardError::Damaged)?;
-                no_write(Ok((order, true)))
+                (Ok((order, true)), true)
+            }
+            Decision::Keep { order, refusal } => {
+                put(&mut batch, &order_name, &order)?;
+                (Err(refusal), true)
             }
             Decision::Refuse { order, record, refusal } => {
-                let mut batch = WriteBatch::new();
                 put(&mut batch, &order_name, &order)?;
                 put(&mut batch, &command_name, &record)?;
-                let sequence = self.write(batch).await?;
-                Ok(Decided { answer: Err(refusal), sequence })
+                (Err(refusal), true)
             }
             Decision::Apply { order, record } => {
-                let mut batch = WriteBatch::new();
                 put(&mut batch, &order_name, &order)?;
                 put(&mut batch, &command_name, &record)?;
+                #[cfg(feature = "planted-bugs")]
+                if self.bug == Some(super::planted::Bug::ForgetCommand) {
+                    batch.delete(&command_name);
+                }
                 let answer_name = rows::answer_name(id, &request.key);
                 let kept = rows::encode(&answer_name, &order).map_err(damaged)?;
                 if kept.len() <= rows::MAX_KEPT_ANSWER {
@@ -284,17 +337,39 @@ impl Shard {
                 } else if order.status != Status::Open {
                     batch.delete(&outbox_name);
                 }
-                let sequence = self.write(batch).await?;
-                // A hint that is sent before the submit is durable does no harm: whoever takes it asks here again.
-                match order.status {
-                    Status::Submitted => self.outbox().submitted(id),
-                    Status::Open | Status::Confirmed | Status::Fulfilled | Status::Cancelled => {
-                        self.outbox().settled(id);
-                    }
-                }
-                Ok(Decided { answer: Ok((order, false)), sequence })
+                (Ok((order, false)), true)
+            }
+        };
+        let sequence = if batch.is_empty() { at } else { self.write(batch).await? };
+        if let Ok((order, false)) = &answer {
+            // A hint that is sent before the submit is durable does no harm: whoever takes it asks here again.
+            match order.status {
+                Status::Submitted => self.outbox().submitted(id),
+                Status::Open | Status::Confirmed | Status::Fulfilled | Status::Cancelled => self.outbox().settled(id),
             }
         }
+        Ok(Decided { answer, sequence, is_recorded })
+    }
+
+    /// Whether each of these commands of an order is known to be applied or refused.
+    async fn must_know(
+        &self,
+        id: OrderId,
+        order: Option<&Order>,
+        commands: &[IdempotencyKey],
+    ) -> Result<(), ShardError> {
+        #[cfg(feature = "planted-bugs")]
+        if self.bug == Some(super::planted::Bug::ApplyBeforeAfter) {
+            return Ok(());
+        }
+        for key in commands {
+            let is_known = order.is_some_and(|order| order.has_rejected(key))
+                || self.get::<CommandRecord>(&rows::command_name(id, key)).await?.is_some();
+            if !is_known {
+                return Err(ShardError::Behind);
+            }
+        }
+        Ok(())
     }
 
     async fn get<T: DeserializeOwned>(&self, name: &[u8]) -> Result<Option<(T, u64)>, ShardError> {
@@ -347,7 +422,7 @@ impl Shard {
         self.answered.fetch_add(1, Ordering::Relaxed);
         let (order, replayed) = decided.map_err(ShardError::Refused)?;
         let persisted_at: Timestamp = self.wall.wall();
-        Ok(Answer { order, durability: Durability::Persisted, persisted_at, replayed })
+        Ok(Answer { order, persisted_at, replayed })
     }
 
     /// Whether it answers nothing new since it is being closed.
@@ -357,6 +432,10 @@ impl Shard {
 
     fn outbox(&self) -> std::sync::MutexGuard<'_, Outbox> {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn parking(&self) -> std::sync::MutexGuard<'_, Parking> {
+        self.parking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many answers the shard has given.

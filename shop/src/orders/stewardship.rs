@@ -1,6 +1,8 @@
-//! The lease loop of a worker: looks at leases and heartbeats, and takes, opens, drops and hands over shards. Does I/O.
+//! The lease loop of a worker in one store: looks at leases and heartbeats, takes, opens, drops and hands over shards, and moves
+//! them to another store. Does I/O.
 
 mod moves;
+mod switching;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -9,12 +11,17 @@ use shop_contract::status::WaitingReason;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use self::moves::{NUDGE, Opened, hand_over, open, tell};
+use self::{
+    moves::{NUDGE, Opened, hand_over, open, tell},
+    switching::{Moved, Moving},
+};
 use super::{
-    lease::{Action, Holder, Lease, Leases, Me, is_given, plan},
+    clock::Clock,
+    home::Home,
+    lease::{Action, Lease, Leases, Me, is_given, plan},
     membership::{BootId, Members, Pace},
     protocol::LOOK_PATH,
-    registry::{RegistryError, Swap},
+    registry::{Registry, RegistryError, Swap},
     shard::Term,
     worker::Worker,
 };
@@ -33,9 +40,10 @@ const FAREWELL: Duration = Duration::from_millis(300);
 /// store, and then the orders of each are answered by nobody until the last is open again.
 const HANDED_IN_TURN: usize = 8;
 
-/// What a worker knows and does about leases.
+/// What a worker knows and does about the leases of a store.
 pub(super) struct Stewardship {
     worker: Arc<Worker>,
+    home: Arc<Home>,
     predecessor: Option<BootId>,
     members: Members,
     /// When all heartbeats were last listed; `None` when they are to be listed at the next look.
@@ -51,6 +59,11 @@ pub(super) struct Stewardship {
     /// dead before may be about to take them. Only later ones are gifts.
     term_is_known: bool,
     openings: JoinSet<Opened>,
+    /// The shards that are on their way to another store.
+    moving: BTreeMap<u16, Moving>,
+    moves: JoinSet<Moved>,
+    /// When the next move may begin, as time since boot.
+    next_move: Duration,
     /// What else is under way: shards that settle in, databases that are being ended without a flush, and workers that are
     /// being told something.
     errands: JoinSet<()>,
@@ -67,10 +80,11 @@ struct Failures {
 }
 
 impl Stewardship {
-    pub(super) fn new(worker: Arc<Worker>, predecessor: Option<BootId>) -> Self {
-        let term = worker.term();
+    pub(super) fn new(worker: Arc<Worker>, home: Arc<Home>, predecessor: Option<BootId>) -> Self {
+        let term = home.term();
         Self {
             worker,
+            home,
             predecessor,
             members: Members::default(),
             listed: None,
@@ -80,6 +94,9 @@ impl Stewardship {
             term,
             term_is_known: false,
             openings: JoinSet::new(),
+            moving: BTreeMap::new(),
+            moves: JoinSet::new(),
+            next_move: Duration::ZERO,
             errands: JoinSet::new(),
             failures: BTreeMap::new(),
         }
@@ -94,13 +111,17 @@ impl Stewardship {
                 tokio::select! {
                     () = ending.cancelled() => break,
                     () = &mut pause => break,
-                    () = self.worker.look.notified() => {
+                    () = self.home.look.notified() => {
                         self.listed = None;
                         break;
                     }
-                    () = self.worker.gifts.notified() => self.open_what_was_given(),
+                    () = self.home.gifts.notified() => self.open_what_was_given(),
                     Some(opened) = self.openings.join_next() => {
                         self.opened(opened);
+                        break;
+                    }
+                    Some(moved) = self.moves.join_next() => {
+                        self.moved(moved);
                         break;
                     }
                     Some(_) = self.errands.join_next() => {}
@@ -109,12 +130,13 @@ impl Stewardship {
         }
         self.worker.leave();
         // Others must know before they see its shards go, or they would even the load by giving it some back.
-        match tokio::time::timeout(FAREWELL, self.worker.send_heartbeat(Pace::BUSY)).await {
+        match tokio::time::timeout(FAREWELL, self.worker.send_heartbeat(&self.home, Pace::BUSY)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "others were not told that this worker leaves"),
             Err(_late) => tracing::warn!("others were not told in time that this worker leaves"),
         }
         self.openings.shutdown().await;
+        self.end_moves().await;
         self.drop_what_is_not_served();
         // Whoever is there may be given a shard.
         self.listed = None;
@@ -139,31 +161,37 @@ impl Stewardship {
                     RegistryError::Record(super::blobs::RecordError::Newer { .. }) => WaitingReason::StoreFormatNewer,
                     RegistryError::Record(_) => WaitingReason::StoreUnavailable,
                 };
-                self.worker.settings.readiness.wait_for(reason, error.to_string());
+                self.home.readiness.wait_for(reason, error.to_string());
             }
         }
     }
 
     /// Reads leases and heartbeats. What others say meanwhile, and databases that are open by then, do not wait for it.
     async fn observe(&mut self) -> Result<Leases, RegistryError> {
-        let worker = Arc::clone(&self.worker);
+        let (worker, home) = (Arc::clone(&self.worker), Arc::clone(&self.home));
         let begun = worker.clock.since_boot();
         let every = if worker.is_idle() { LIST_IDLE_EVERY } else { Duration::ZERO };
         let all = self.listed.is_none_or(|listed| begun >= listed + every);
         let term_holds = self.term.holds();
         let mut members = std::mem::take(&mut self.members);
         let read = {
-            let mut reading = std::pin::pin!(read(&worker, &mut members, all));
+            let mut reading = std::pin::pin!(read(&home.registry, &mut members, all, &*worker.clock));
             loop {
                 tokio::select! {
                     read = &mut reading => break read,
-                    () = worker.gifts.notified() => self.open_what_was_given(),
+                    () = home.gifts.notified() => self.open_what_was_given(),
                     Some(opened) = self.openings.join_next() => self.opened(opened),
+                    Some(moved) = self.moves.join_next() => self.moved(moved),
                 }
             }
         };
         self.members = members;
-        let leases = worker.service.learn(read?);
+        let read = read?;
+        let switch = worker.wish(read.switch);
+        for elsewhere in read.shards.values().map(|lease| lease.home).chain(switch.map(|switch| switch.to)) {
+            worker.want_home(elsewhere);
+        }
+        let leases = Leases { switch, ..worker.service.learn(read).living_in(home.provider) };
         if all {
             self.listed = Some(begun);
         }
@@ -174,7 +202,7 @@ impl Stewardship {
         }
         self.open_what_was_given();
         for reason in [WaitingReason::StoreUnavailable, WaitingReason::StoreEmpty, WaitingReason::StoreFormatNewer] {
-            worker.settings.readiness.clear(reason);
+            home.readiness.clear(reason);
         }
         Ok(leases)
     }
@@ -198,12 +226,13 @@ impl Stewardship {
             for number in self.held.keys().copied().collect::<Vec<_>>() {
                 self.drop_shard(number);
             }
-            self.worker.begin_term();
-            self.term = self.worker.term();
+            self.home.begin_term();
+            self.term = self.home.term();
             self.term_is_known = false;
         }
         for shard in self.worker.service.shards() {
-            if shard.has_ended() {
+            let is_mine = self.held.get(&shard.number).is_some_and(|lease| lease.epoch == shard.epoch);
+            if is_mine && shard.has_ended() && !self.is_held_by_move(shard.number) {
                 tracing::warn!(shard = shard.number, "the database ended by itself; it is opened anew");
                 self.drop_shard(shard.number);
             }
@@ -211,14 +240,17 @@ impl Stewardship {
     }
 
     fn drop_shard(&mut self, number: u16) {
-        self.held.remove(&number);
-        if let Some(shard) = self.worker.service.remove(number) {
+        if let Some(moving) = self.moving.remove(&number) {
+            moving.task.abort();
+        }
+        let Some(lease) = self.held.remove(&number) else { return };
+        if let Some(shard) = self.worker.service.remove(number, lease.epoch) {
             self.errands.spawn(async move { shard.abandon().await });
         }
     }
 
     fn drop_what_is_not_served(&mut self) {
-        let lost = |number: &u16| self.worker.service.serving(*number).is_none();
+        let lost = |number: &u16| self.worker.service.serving(*number).is_none() && !self.is_held_by_move(*number);
         for number in self.held.keys().copied().filter(lost).collect::<Vec<_>>() {
             self.drop_shard(number);
         }
@@ -246,7 +278,11 @@ impl Stewardship {
             match action {
                 Action::Drop { shard } => self.drop_shard(shard),
                 Action::Take { shard } => self.take(shard, leases).await,
-                Action::HandOver { shard, to } => handing.push((shard, to)),
+                Action::HandOver { shard, to } => {
+                    if self.may_give(shard) {
+                        handing.push((shard, to));
+                    }
+                }
             }
         }
         let at_once = handing.len().div_ceil(HANDED_IN_TURN).max(1);
@@ -255,12 +291,13 @@ impl Stewardship {
             // One that is still being opened is handed over when it is open.
             let serving = worker.service.serving(shard)?;
             let lease = self.held.get(&shard).filter(|lease| lease.epoch == serving.epoch)?.clone();
-            Some(hand_over(Arc::clone(&worker), serving, lease, to))
+            Some(hand_over(Arc::clone(&worker), Arc::clone(&self.home), serving, lease, to))
         });
         let handed: Vec<u16> = stream::iter(handovers.collect::<Vec<_>>()).buffer_unordered(at_once).collect().await;
         for shard in handed {
             self.held.remove(&shard);
         }
+        self.move_next(leases.switch);
     }
 
     /// Opens the shards that others gave to this worker, in the epoch in which they were given.
@@ -269,7 +306,7 @@ impl Stewardship {
             return;
         }
         let held = self.held_epochs();
-        let leases = self.worker.service.leases();
+        let leases = self.worker.service.leases().living_in(self.home.provider);
         let me = self.me(&held);
         let given = leases.shards.into_iter().filter(|(shard, lease)| is_given(&me, *shard, lease, &self.used));
         for (shard, lease) in given.collect::<Vec<_>>() {
@@ -282,9 +319,16 @@ impl Stewardship {
     fn open(&mut self, shard: u16, lease: Lease) {
         self.used.insert(shard, lease.epoch);
         self.held.insert(shard, lease.clone());
-        self.worker.service.opening(shard);
+        self.worker.service.opening(shard, lease.epoch);
         let failures = self.failures.get(&shard).map_or(0, |failures| failures.count);
-        self.openings.spawn(open(Arc::clone(&self.worker), Arc::clone(&self.term), shard, lease, failures));
+        self.openings.spawn(open(
+            Arc::clone(&self.worker),
+            Arc::clone(&self.home),
+            Arc::clone(&self.term),
+            shard,
+            lease,
+            failures,
+        ));
     }
 
     async fn take(&mut self, shard: u16, leases: &Leases) {
@@ -293,9 +337,9 @@ impl Stewardship {
         }
         let Some(lease) = leases.shards.get(&shard) else { return };
         let floor = lease.holder.as_ref().and_then(|holder| self.members.clock_floor(&holder.boot_id)).unwrap_or(0);
-        let me = Holder { boot_id: self.worker.boot_id.clone(), address: self.worker.settings.address.clone() };
-        let swapped = self.worker.registry.swap(shard, lease, |lease| lease.taken_by(me.clone(), floor)).await;
-        self.worker.note_room(&swapped);
+        let me = self.worker.holder();
+        let swapped = self.home.registry.swap(shard, lease, |lease| lease.taken_by(me.clone(), floor)).await;
+        self.home.note_room(&swapped);
         match swapped {
             Ok(Swap::Won(lease)) => {
                 self.worker.service.learn_one(shard, lease.clone());
@@ -343,14 +387,14 @@ impl Stewardship {
 
     /// Says which shards nobody answers for.
     fn report(&self, leases: &Leases) {
-        let readiness = &self.worker.settings.readiness;
+        let readiness = &self.home.readiness;
         let unowned: Vec<String> = leases
             .shards
             .iter()
             .filter(|(number, lease)| match &lease.holder {
                 None => true,
                 Some(holder) if holder.boot_id == self.worker.boot_id => {
-                    self.worker.service.serving(**number).is_none()
+                    self.worker.service.serving(**number).is_none() && !self.is_held_by_move(**number)
                 }
                 Some(holder) => {
                     self.predecessor.as_ref() == Some(&holder.boot_id) || self.members.is_dead(&holder.boot_id)
@@ -372,17 +416,17 @@ impl Stewardship {
     /// At the end: closes what could not be handed over in order, and gives back every lease that still names this
     /// worker, so that nobody waits for its heartbeat to grow old.
     async fn hand_over_rest(&mut self) {
-        let worker = Arc::clone(&self.worker);
+        let (worker, home) = (Arc::clone(&self.worker), Arc::clone(&self.home));
         let rest = self.worker.service.shards().into_iter().filter_map(|shard| {
             let lease = self.held.get(&shard.number).filter(|lease| lease.epoch == shard.epoch)?.clone();
-            Some(hand_over(Arc::clone(&worker), shard, lease, None))
+            Some(hand_over(Arc::clone(&worker), Arc::clone(&home), shard, lease, None))
         });
         futures::future::join_all(rest).await;
         self.held.clear();
-        let Ok((leases, _)) = worker.registry.leases().await else { return };
+        let Ok((leases, _)) = home.registry.leases().await else { return };
         for (number, lease) in &leases.shards {
             if lease.holder.as_ref().is_some_and(|holder| holder.boot_id == worker.boot_id) {
-                let given = worker.registry.swap(*number, lease, Lease::given_back).await;
+                let given = home.registry.swap(*number, lease, Lease::given_back).await;
                 match given {
                     Ok(Swap::Won(lease)) => worker.service.learn_one(*number, lease),
                     Ok(Swap::Lost) => {}
@@ -396,8 +440,12 @@ impl Stewardship {
 }
 
 /// Reads all leases, and the heartbeats of all workers or of those that are known.
-async fn read(worker: &Worker, members: &mut Members, all: bool) -> Result<Leases, RegistryError> {
-    let (registry, clock) = (&worker.registry, &*worker.clock);
+async fn read(
+    registry: &Registry,
+    members: &mut Members,
+    all: bool,
+    clock: &dyn Clock,
+) -> Result<Leases, RegistryError> {
     let (leases, _) = registry.leases().await?;
     if all {
         registry.look(members, &leases, clock).await?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use object_store::ObjectStore;
-use storage_adapters::BlobStore;
+use storage_adapters::{BlobStore, config::Provider};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use crate::domain::{OrderIdSecret, shard_of};
@@ -70,16 +70,16 @@ pub struct StoredOrders {
 }
 
 impl StoredOrders {
-    /// Finds the orders of the shop in a store, whoever it belongs to.
+    /// Finds the orders of the shop that live in a store of the provider `home`, whoever it belongs to.
     ///
     /// # Errors
     /// When the store holds no shop, or its records cannot be read.
-    pub async fn find(blobs: Arc<dyn BlobStore>) -> Result<Self, StoredError> {
+    pub async fn find(blobs: Arc<dyn BlobStore>, home: Provider) -> Result<Self, StoredError> {
         let (secret, shards) = records::read_orders(&*blobs).await?;
         let key = blobs::key(LEASES).map_err(|error| StoredError::Leases(error.into()))?;
         let found = blobs::read::<Leases>(&*blobs, &key).await.map_err(|error| StoredError::Leases(error.into()))?;
         // A shop whose workers never ran has no leases and no orders.
-        let leases = found.map_or_else(Leases::default, |(leases, _)| leases);
+        let leases = found.map_or_else(Leases::default, |(leases, _)| leases.living_in(home));
         let store = Arc::new(ObjectStoreBridge::new(blobs, Arc::new(Gate::new(Arc::new(MachineClock), false))));
         Ok(Self { store, secret, shards, leases })
     }
@@ -124,9 +124,13 @@ impl StoredOrders {
                     Found::Order(stored) => stored,
                     Found::Nameless(what) => return Err(StoredError::Damaged { order: what }),
                 };
+                if stored.is_parked_only() {
+                    tracing::warn!(order = %stored.id, "commands of an order that is still to be created are not exported");
+                    continue;
+                }
                 let damaged = || StoredError::Damaged { order: stored.id.to_string() };
                 let order = stored.order.as_ref().filter(|_| stored.damaged.is_empty()).ok_or_else(damaged)?;
-                let line = export::line(order, &stored.commands).map_err(|_| damaged())?;
+                let line = export::line(order, &stored.commands, &stored.parked).map_err(|_| damaged())?;
                 output.write_all(line.as_bytes()).await?;
                 count += 1;
             }

@@ -77,13 +77,12 @@ type Attempts = Vec<Entry>;
 pub struct Ledger(HashMap<OrderId, BTreeMap<String, Attempts>>);
 
 impl Ledger {
-    /// Reads the lines of a ledger. The order of a create follows from its key, also when it was never answered.
+    /// Takes in the lines of a ledger. The order of a create follows from its key, also when it was never answered.
     ///
     /// # Errors
     /// When a line is no entry or names no order. A last line without its end, which a killed writer leaves, is left out:
     /// it was written before the request was sent, or its request has an unknown end.
-    pub fn parse(text: &str, secret: &OrderIdSecret) -> Result<Self, LedgerError> {
-        let mut ledger = Self::default();
+    pub fn add(&mut self, text: &str, secret: &OrderIdSecret) -> Result<(), LedgerError> {
         for (index, whole) in text.split_inclusive('\n').enumerate() {
             let line = index + 1;
             let entry = match serde_json::from_str::<Entry>(whole) {
@@ -92,9 +91,9 @@ impl Ledger {
                 Err(reason) => return Err(LedgerError::Line { line, reason }),
             };
             let (order, key) = name(&entry, secret).ok_or(LedgerError::NoOrder { line })?;
-            ledger.0.entry(order).or_default().entry(key).or_default().push(entry);
+            self.0.entry(order).or_default().entry(key).or_default().push(entry);
         }
-        Ok(ledger)
+        Ok(())
     }
 }
 
@@ -122,7 +121,7 @@ impl Verification {
 
     /// Takes in an order that was found in `shard` and belongs into `home`.
     pub(super) fn take(&mut self, stored: &Stored, shard: u16, home: u16) {
-        self.report.orders += 1;
+        self.report.orders += u64::from(!stored.is_parked_only());
         let fault = |kind, what| Fault { kind, order: stored.id.to_string(), what };
         if shard != home {
             self.report.tell(fault(FaultKind::Corrupt, format!("it is in shard {shard} and belongs into {home}")));
@@ -166,10 +165,10 @@ fn compare(stored: &Stored, attempted: &BTreeMap<String, Attempts>) -> Vec<(Faul
         let applied = record.filter(|record| matches!(record.outcome, Outcome::Applied { .. }));
         let acked = attempts.iter().find(|entry| entry.outcome == Answered::Acked);
         match (acked, applied) {
-            (Some(entry), None) if !is_kept_as_rejected(stored, entry) => {
+            (Some(entry), None) if !is_kept(stored, key, record, entry) => {
                 faults.push((FaultKind::Lost, format!("{:?} with key {key} was acknowledged", entry.op)));
             }
-            (Some(entry), Some(record)) if !is_same(entry, record) => {
+            (Some(entry), Some(record)) if !is_same(entry, &record.asked) => {
                 let what = format!("{:?} with key {key} was acknowledged, and {:?} is stored", entry.op, record.asked);
                 faults.push((FaultKind::Lost, what));
             }
@@ -177,7 +176,7 @@ fn compare(stored: &Stored, attempted: &BTreeMap<String, Attempts>) -> Vec<(Faul
                 let what = format!("{:?} with key {key} was refused, and is stored as applied", record.asked);
                 faults.push((FaultKind::Phantom, what));
             }
-            (None, Some(record)) if !attempts.iter().any(|entry| is_same(entry, record)) => {
+            (None, Some(record)) if !attempts.iter().any(|entry| is_same(entry, &record.asked)) => {
                 let what = format!("{:?} with key {key} is stored, and something else was attempted", record.asked);
                 faults.push((FaultKind::Phantom, what));
             }
@@ -193,19 +192,26 @@ fn compare(stored: &Stored, attempted: &BTreeMap<String, Attempts>) -> Vec<(Faul
     faults
 }
 
-/// A line that came too late is kept on the order as rejected, and so it is not lost.
-fn is_kept_as_rejected(stored: &Stored, entry: &Entry) -> bool {
-    let Some(order) = &stored.order else { return false };
-    let sku = entry.sku.as_deref().map(folded);
-    order
-        .rejected_items
+/// What was accepted into a queue is kept also where it was not applied: as a rejected line, as a command that was refused
+/// later, or parked until what it comes after is here.
+fn is_kept(stored: &Stored, key: &str, record: Option<&CommandRecord>, entry: &Entry) -> bool {
+    let is_rejected = stored.order.iter().flat_map(|order| &order.rejected_items).any(|line| {
+        line.key.as_str() == key
+            && Some(folded(line.sku.as_str())) == entry.sku.as_deref().map(folded)
+            && Some(line.quantity.get()) == entry.quantity
+    });
+    let was_queued = entry.durability.as_deref() == Some("queue");
+    let is_refused = record.is_some_and(|record| is_same(entry, &record.asked));
+    let is_parked = stored
+        .parked
         .iter()
-        .any(|line| Some(folded(line.sku.as_str())) == sku && Some(line.quantity.get()) == entry.quantity)
+        .any(|request| request.key.as_str() == key && is_same(entry, &Asked::from(&request.command)));
+    is_rejected || was_queued && (is_refused || is_parked)
 }
 
-fn is_same(entry: &Entry, record: &CommandRecord) -> bool {
+fn is_same(entry: &Entry, asked: &Asked) -> bool {
     let sku = entry.sku.as_deref().map(folded);
-    match (&record.asked, entry.op) {
+    match (asked, entry.op) {
         (Asked::Create, Operation::Create)
         | (Asked::Submit, Operation::Submit)
         | (Asked::Cancel, Operation::Cancel) => true,

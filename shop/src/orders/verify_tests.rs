@@ -14,16 +14,20 @@ fn order_id() -> OrderId {
     OrderId::derive(&secret(), &IdempotencyKey::for_create(CREATE).expect("a key"))
 }
 
-/// What the store holds after the order was created, got two pieces of A-1 (key `a`) and was submitted (key `s`).
-fn stored() -> Stored {
-    let add = Command::AddItem {
+/// Two pieces of A-1.
+fn add() -> Command {
+    Command::AddItem {
         sku: "A-1".parse().expect("a SKU"),
         name: "Lamp".into(),
         quantity: Quantity::try_from(2).expect("a quantity"),
         unit_price: Money { amount: 250, currency: Currency::EUR },
         catalogue_version: 1,
-    };
-    let commands = [(CREATE, Command::Create { currency: Currency::EUR }), ("a", add), ("s", Command::Submit)];
+    }
+}
+
+/// What the store holds after the order was created, got two pieces of A-1 (key `a`) and was submitted (key `s`).
+fn stored() -> Stored {
+    let commands = [(CREATE, Command::Create { currency: Currency::EUR }), ("a", add()), ("s", Command::Submit)];
     let mut stored = Stored::new(order_id());
     for (key, command) in commands {
         let key = IdempotencyKey::for_order(key).expect("a key");
@@ -49,8 +53,13 @@ fn whole_ledger() -> Vec<String> {
     vec![entry("create", CREATE, "acked"), entry("add", "a", "acked"), entry("submit", "s", "acked")]
 }
 
-fn verify(stored: &[Stored], ledger: &[String]) -> VerifyReport {
-    let ledger = Ledger::parse(&ledger.concat(), &secret()).expect("a ledger");
+fn ledger(text: &str) -> Result<Ledger, LedgerError> {
+    let mut ledger = Ledger::default();
+    ledger.add(text, &secret()).map(|()| ledger)
+}
+
+fn verify(stored: &[Stored], entries: &[String]) -> VerifyReport {
+    let ledger = ledger(&entries.concat()).expect("a ledger");
     let mut verification = Verification::new(Some(ledger));
     for stored in stored {
         verification.take(stored, 0, 0);
@@ -96,6 +105,40 @@ fn a_retry_that_was_acknowledged_makes_up_for_a_try_that_was_refused() {
     let mut ledger = whole_ledger();
     ledger.insert(1, entry("add", "a", "refused"));
     assert!(verify(&[stored()], &ledger).is_clean());
+}
+
+/// An add with the key `q` that the queue took, as a ledger has it and as a request.
+fn queued_add() -> (String, Request) {
+    let entry = entry("add", "q", "acked").replace(r#""durability":null"#, r#""durability":"queue""#);
+    let key = IdempotencyKey::for_order("q").expect("a key");
+    (entry, Request { accepted_at: Some(Timestamp::UNIX_EPOCH), ..Request::new(key, add()) })
+}
+
+#[test]
+fn what_the_queue_took_is_not_lost_while_it_is_parked_or_kept_with_the_reason_why_not() {
+    let (entry, request) = queued_add();
+    let ledger = [whole_ledger(), vec![entry]].concat();
+    assert_eq!(counts(&verify(&[stored()], &ledger)), [1, 0, 0, 0], "it is nowhere");
+    let parked = Stored { parked: vec![request.clone()], ..stored() };
+    assert!(verify(&[parked], &ledger).is_clean());
+    // Too late: it is refused with a record, and its line is kept.
+    let mut late = stored();
+    let decision = apply(order_id(), late.order.as_ref(), None, &request, Timestamp::UNIX_EPOCH);
+    let Decision::Refuse { order, record, .. } = decision else { panic!("{decision:?}") };
+    assert!(order.has_rejected(&request.key));
+    late.order = Some(order);
+    assert!(verify(&[late], &ledger).is_clean());
+    let mut refused = stored();
+    refused.commands.insert("q".to_owned(), record);
+    assert!(verify(&[refused], &ledger).is_clean());
+}
+
+#[test]
+fn what_was_said_to_be_persisted_is_lost_when_it_is_only_parked() {
+    let (entry, request) = queued_add();
+    let ledger = [whole_ledger(), vec![entry.replace("queue", "persisted")]].concat();
+    let parked = Stored { parked: vec![request], ..stored() };
+    assert_eq!(counts(&verify(&[parked], &ledger)), [1, 0, 0, 0]);
 }
 
 #[test]
@@ -168,9 +211,9 @@ fn an_order_in_two_shards_is_doubled() {
 fn the_last_line_of_a_killed_writer_is_left_out_and_any_other_broken_line_is_an_error() {
     let text = whole_ledger().concat();
     let cut = &text[..text.len() - 20];
-    let mut verification = Verification::new(Some(Ledger::parse(cut, &secret()).expect("a ledger")));
+    let mut verification = Verification::new(Some(ledger(cut).expect("a ledger")));
     verification.take(&stored(), 0, 0);
     assert_eq!(counts(&verification.end()), [0, 0, 1, 0], "the submit was not in the ledger");
-    let error = Ledger::parse(&format!("nonsense\n{text}"), &secret()).expect_err("refused");
+    let error = ledger(&format!("nonsense\n{text}")).expect_err("refused");
     assert!(error.to_string().starts_with("line 1 "), "{error}");
 }

@@ -1,11 +1,15 @@
 //! A worker: owns order shards, answers for them, and drives heartbeats, leases, hints and upkeep until told to end. Does I/O.
 
+mod houses;
+mod questions;
+
 use std::{
+    collections::BTreeSet,
     fmt,
     path::PathBuf,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc, Mutex, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -14,44 +18,36 @@ use shop_contract::{
     config::ShopConfig,
     status::{OwnedShard, PodStatus, QueueStatus, WaitingReason},
 };
-use storage_adapters::{Store, config::Provider};
+use storage_adapters::{Queue, Store, config::Provider};
 use tokio::{
-    sync::Notify,
+    sync::watch,
     task::{JoinError, JoinSet},
-    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{
-    domain::{OrderId, Request, shard_of},
-    readiness::Readiness,
-};
+use crate::readiness::Readiness;
 
 use super::{
-    answer::Answer,
-    client::{self, ClientError, OrderClient},
-    clock::{Clock, MachineClock},
-    export::Exported,
-    hints,
-    import::Imported,
-    lease::Lease,
-    membership::{BootId, Heartbeat, Pace},
+    blobs,
+    client::{ClientError, OrderClient},
+    clock::{Clock, MachineClock, SteadyClock},
+    dead_letters, hints,
+    home::Home,
+    inbox::Inbox,
+    lease::Switch,
+    membership::{BootId, Pace},
     metrics::OrderMetrics,
+    other_store::OtherStore,
     predecessor::Succession,
     records::{OpenError, Role, ShopOpener, ShopRecords},
-    registry::{Registry, RegistryError},
     service::Service,
-    shard::{Shard, ShardError, Term},
-    stewardship::Stewardship,
     token::InternalToken,
+    transport::{Http, Transport},
 };
 
 /// How often the store is looked at while it is not this shop's yet.
 const OPEN_AGAIN: Duration = Duration::from_secs(1);
-
-/// How soon a heartbeat that failed is sent again.
-const BEAT_AGAIN: Duration = Duration::from_millis(500);
 
 /// How often the queue's depth and the dead letters are counted.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
@@ -75,6 +71,8 @@ pub struct WorkerSettings {
     pub config: ShopConfig,
     /// The shop's open store.
     pub store: Store,
+    /// The stores of other clouds, whose queues are emptied as well.
+    pub others: Vec<Arc<OtherStore>>,
     /// `host:port` at which other pods reach this worker's internal API.
     pub address: String,
     /// The token of the internal API.
@@ -127,23 +125,26 @@ pub struct Worker {
     pub(super) settings: WorkerSettings,
     pub(super) boot_id: BootId,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) registry: Registry,
-    pub(super) http: reqwest::Client,
-    /// Tells the lease loop to look now.
-    pub(super) look: Notify,
-    /// Tells the lease loop that a lease was given to this worker.
-    pub(super) gifts: Notify,
+    /// The clock that databases go by.
+    pub(super) steady: Arc<dyn Clock>,
+    /// The store that it was started with.
+    pub(super) home: Arc<Home>,
+    /// All stores that it keeps house in.
+    homes: RwLock<Vec<Arc<Home>>>,
+    /// Those that shards live in, or are to.
+    wanted_homes: watch::Sender<BTreeSet<Provider>>,
+    /// The newest wish where the shards are to live.
+    switch: Mutex<Option<Switch>>,
+    pub(super) transport: Arc<dyn Transport>,
+    /// Tells the inboxes that a customer waits for a command that is in a queue.
+    pub(super) wanted_packs: watch::Sender<()>,
     /// The shards that this worker serves.
     pub(super) service: Service,
-    term: Mutex<Arc<Term>>,
-    records: OnceLock<ShopRecords>,
+    pub(super) records: OnceLock<ShopRecords>,
     queue: Mutex<Option<QueueStatus>>,
-    /// Whether the store had no room for the newest heartbeat or lease.
-    full: AtomicBool,
     leaving: AtomicBool,
     /// Whether there has been no command for a while.
     idle: AtomicBool,
-    beats: AtomicU64,
     #[cfg(feature = "planted-bugs")]
     pub(super) bug: Mutex<Option<super::planted::Bug>>,
 }
@@ -160,24 +161,37 @@ impl Worker {
     /// # Errors
     /// When the client for internal requests cannot be made.
     pub fn new(settings: WorkerSettings) -> Result<Arc<Self>, WorkerError> {
-        let clock: Arc<dyn Clock> = Arc::new(MachineClock);
+        let transport = Arc::new(Http::new().map_err(ClientError::from)?);
+        Self::over(transport, Arc::new(MachineClock), settings)
+    }
+
+    /// A worker that asks others over this transport and goes by this clock.
+    pub(super) fn over(
+        transport: Arc<dyn Transport>,
+        clock: Arc<dyn Clock>,
+        settings: WorkerSettings,
+    ) -> Result<Arc<Self>, WorkerError> {
         let boot_id = BootId::new(Uuid::new_v4());
+        let provider = settings.config.storage.provider;
+        let blobs = Arc::clone(&settings.store.blobs);
+        let home = Home::new(provider, blobs, settings.flush_interval, Arc::clone(&clock), &settings.readiness);
+        let home = Arc::new(home.map_err(ClientError::from)?);
         Ok(Arc::new(Self {
             service: Service::new(boot_id.clone()),
             boot_id,
-            registry: Registry::new(Arc::clone(&settings.store.blobs)).map_err(ClientError::from)?,
-            http: client::http().map_err(ClientError::from)?,
-            look: Notify::new(),
-            gifts: Notify::new(),
-            term: Mutex::new(Arc::new(Term::new(Arc::clone(&clock)))),
+            homes: RwLock::new(vec![Arc::clone(&home)]),
+            home,
+            wanted_homes: watch::Sender::default(),
+            switch: Mutex::new(None),
+            transport,
+            wanted_packs: watch::Sender::default(),
             records: OnceLock::new(),
             queue: Mutex::new(None),
-            full: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
             idle: AtomicBool::new(false),
-            beats: AtomicU64::new(0),
             #[cfg(feature = "planted-bugs")]
             bug: Mutex::new(super::planted::Bug::planted()),
+            steady: Arc::new(SteadyClock::new(Arc::clone(&clock))),
             clock,
             settings,
         }))
@@ -196,49 +210,61 @@ impl Worker {
         let Some(Some(records)) = ending.run_until_cancelled(self.open()).await else {
             return Ok(());
         };
-        let client = Arc::new(OrderClient::new(
-            Arc::clone(&self.settings.store.blobs),
-            records.clone(),
-            self.settings.token.clone(),
-        )?);
+        let client = Arc::new(
+            OrderClient::over(
+                Arc::clone(&self.transport),
+                Arc::clone(&self.settings.store.blobs),
+                records.clone(),
+                self.settings.token.clone(),
+            )?
+            .looking_into(self.settings.others.clone()),
+        );
         let _ = self.records.set(records);
-        self.settings.readiness.wait_for(WaitingReason::ShardsUnowned, "the worker has yet to look for free shards");
+        self.home.readiness.wait_for(WaitingReason::ShardsUnowned, "the worker has yet to look for free shards");
         self.settings.readiness.clear(WaitingReason::Starting);
 
         // Everything but the stewardship ends first: what it hands over must be at rest.
-        let beating = CancellationToken::new();
         let mut parts: JoinSet<()> = JoinSet::new();
         let (worker, until) = (Arc::clone(self), ending.clone());
         parts.spawn(async move { hints::publish(&worker, &until).await });
-        let (worker, until) = (Arc::clone(self), ending.clone());
-        parts.spawn(async move { hints::consume(&worker, &client, &until).await });
+        let (worker, until, asking) = (Arc::clone(self), ending.clone(), Arc::clone(&client));
+        parts.spawn(async move {
+            let (of, provider) = (&worker.settings.store, worker.home.provider);
+            Inbox { worker: &worker, client: &asking, of, provider }.empty(&until).await;
+        });
+        for other in &self.settings.others {
+            let (worker, other, until) = (Arc::clone(self), Arc::clone(other), ending.clone());
+            let asking = Arc::clone(&client);
+            parts.spawn(async move {
+                let Some(of) = until.run_until_cancelled(other.open()).await else { return };
+                Inbox { worker: &worker, client: &asking, of, provider: other.provider() }.empty(&until).await;
+            });
+        }
         let (worker, until) = (Arc::clone(self), ending.clone());
         parts.spawn(async move { worker.count(&until).await });
         let (worker, until) = (Arc::clone(self), ending.clone());
         parts.spawn(async move { worker.shorten_logs(&until).await });
         let (worker, until) = (Arc::clone(self), ending.clone());
         parts.spawn(async move { worker.keep_up(&until).await });
-        let (worker, until) = (Arc::clone(self), beating.clone());
-        parts.spawn(async move { worker.beat(&until).await });
-
-        let stewardship = Stewardship::new(Arc::clone(self), succession.predecessor.clone());
-        let mut steward = JoinSet::new();
-        steward.spawn(stewardship.run(ending.clone()));
+        let (worker, until) = (Arc::clone(self), ending.clone());
+        parts.spawn(async move { worker.look_over_parked(&until).await });
+        let mut stewards: JoinSet<()> = JoinSet::new();
+        let keeping =
+            Arc::clone(self).keep_house(Arc::clone(&self.home), succession.predecessor.clone(), ending.clone());
+        stewards.spawn(keeping);
+        for other in &self.settings.others {
+            let (worker, other, until) = (Arc::clone(self), Arc::clone(other), ending.clone());
+            stewards.spawn(worker.keep_house_elsewhere(other, succession.predecessor.clone(), until));
+        }
         let ended = tokio::select! {
-            ended = steward.join_next() => ended.transpose(),
+            ended = all_ended(&mut stewards) => ended,
             // While nobody told it to end, a part that ends has failed.
             Some(failed) = parts.join_next(), if !ending.is_cancelled() => {
-                if ending.is_cancelled() { steward.join_next().await.transpose() } else { failed.map(Some) }
+                if ending.is_cancelled() { all_ended(&mut stewards).await } else { failed }
             }
         };
-        beating.cancel();
         ending.cancel();
-        while let Some(part) = parts.join_next().await {
-            part?;
-        }
-        if let Err(error) = self.registry.still(&self.boot_id).await {
-            tracing::warn!(%error, "the heartbeat was not taken away; others wait until it is old");
-        }
+        all_ended(&mut parts).await?;
         ended?;
         Ok(())
     }
@@ -247,7 +273,7 @@ impl Worker {
     async fn open(&self) -> Option<ShopRecords> {
         let config = &self.settings.config;
         let blobs = Arc::clone(&self.settings.store.blobs);
-        let mut opener = ShopOpener::new(blobs, config.shop.clone(), &config.orders, Role::Worker);
+        let mut opener = ShopOpener::new(blobs, config.shop.clone(), &config.orders, Role::Worker(self.home.provider));
         let mut before: Option<WaitingReason> = None;
         loop {
             match self.open_once(&mut opener).await {
@@ -277,61 +303,16 @@ impl Worker {
     /// life after writing its name, so one of the two sees the other.
     async fn open_once(&self, opener: &mut ShopOpener) -> Result<ShopRecords, OpenError> {
         opener.attempt(self.clock.since_boot()).await?;
-        self.send_heartbeat(Pace::BUSY).await.map_err(|error| OpenError::Unavailable(error.to_string()))?;
+        self.send_heartbeat(&self.home, Pace::BUSY).await.map_err(|error| OpenError::Unavailable(error.to_string()))?;
         opener.attempt(self.clock.since_boot()).await
     }
 
-    /// Sends heartbeats until told to end.
-    async fn beat(&self, ending: &CancellationToken) {
-        let (mut answered, mut active_at) = (0, self.clock.since_boot());
-        loop {
-            let started = Instant::now();
-            let now: u64 = self.service.shards().iter().map(|shard| shard.answered()).sum();
-            if now != answered {
-                (answered, active_at) = (now, self.clock.since_boot());
-            }
-            let idle = self.clock.since_boot().saturating_sub(active_at) >= Pace::IDLE_AFTER;
-            self.idle.store(idle, Ordering::Relaxed);
-            let pace = if idle { Pace::IDLE } else { Pace::BUSY };
-            let next = match self.send_heartbeat(pace).await {
-                Ok(()) => started + pace.every,
-                Err(error) => {
-                    tracing::warn!(%error, "a heartbeat was not sent");
-                    started + BEAT_AGAIN
-                }
-            };
-            if ending.run_until_cancelled(tokio::time::sleep_until(next)).await.is_none() {
-                return;
-            }
-        }
-    }
-
-    pub(super) async fn send_heartbeat(&self, pace: Pace) -> Result<(), RegistryError> {
-        let term = self.term();
-        let clock_millis = self.service.shards().iter().map(|shard| shard.clock_millis()).max();
-        let heartbeat = Heartbeat {
-            boot_id: self.boot_id.clone(),
-            address: self.settings.address.clone(),
-            ttl_millis: u64::try_from(pace.ttl.as_millis()).unwrap_or(u64::MAX),
-            clock_millis: clock_millis.unwrap_or_else(|| self.clock.wall().as_millisecond()),
-            beat: self.beats.fetch_add(1, Ordering::Relaxed),
-            leaving: self.is_leaving(),
-        };
-        let start = term.with(|validity, now| {
-            validity.starting(now, pace.ttl);
-            now
-        });
-        let sent = self.registry.beat(&heartbeat).await;
-        self.note_room(&sent);
-        sent?;
-        term.with(|validity, now| validity.confirmed(start, pace.ttl, now));
-        Ok(())
-    }
-
-    /// Counts the queue and the dead letters until told to end.
+    /// Counts the queues and the dead letters until told to end.
     async fn count(&self, ending: &CancellationToken) {
         loop {
-            let Some(counted) = ending.run_until_cancelled(hints::count(&self.settings.store)).await else { return };
+            let Some(counted) = ending.run_until_cancelled(self.count_once()).await else {
+                return;
+            };
             match counted {
                 Ok(status) => {
                     self.settings.metrics.set_queue(status.depth, status.dead_letters);
@@ -344,6 +325,16 @@ impl Worker {
                 return;
             }
         }
+    }
+
+    async fn count_once(&self) -> Result<QueueStatus, storage_adapters::Error> {
+        let WorkerSettings { store, others, .. } = &self.settings;
+        let mut depth = queue_length(&*store.queue).await?;
+        for other in others {
+            // One that is out of reach hides nothing of the others.
+            depth += queue_length(&**other).await.unwrap_or(0);
+        }
+        Ok(QueueStatus { depth, dead_letters: dead_letters::count(&*store.blobs).await? })
     }
 
     /// Keeps the logs of the databases short until told to end.
@@ -370,28 +361,27 @@ impl Worker {
         }
     }
 
-    /// Whether there has been no command for a while.
-    pub(super) fn is_idle(&self) -> bool {
-        self.idle.load(Ordering::Relaxed)
-    }
-
-    /// Remembers whether the store had room for a record.
-    pub(super) fn note_room<T>(&self, result: &Result<T, RegistryError>) {
-        match result {
-            Ok(_) => self.full.store(false, Ordering::Relaxed),
-            Err(error) if error.is_full() => self.full.store(true, Ordering::Relaxed),
-            Err(_) => {}
+    /// Looks after the accepted commands that wait for earlier ones, until told to end.
+    async fn look_over_parked(&self, ending: &CancellationToken) {
+        loop {
+            for shard in self.service.shards() {
+                let dead = shard.look_over_parked().await;
+                if !dead.is_empty()
+                    && dead_letters::bury_all(&*self.settings.store.blobs, &dead).await
+                    && let Err(error) = shard.forget_parked(&dead).await
+                {
+                    tracing::warn!(shard = shard.number, %error, "commands that were buried are still parked");
+                }
+            }
+            if ending.run_until_cancelled(tokio::time::sleep(UPKEEP_EVERY)).await.is_none() {
+                return;
+            }
         }
     }
 
-    /// The term that runs.
-    pub(super) fn term(&self) -> Arc<Term> {
-        Arc::clone(&self.term.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Begins a new term; the one before never comes back.
-    pub(super) fn begin_term(&self) {
-        *self.term.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(Term::new(Arc::clone(&self.clock)));
+    /// Whether there has been no command for a while.
+    pub(super) fn is_idle(&self) -> bool {
+        self.idle.load(Ordering::Relaxed)
     }
 
     /// Whether it is on its way out.
@@ -403,72 +393,6 @@ impl Worker {
     pub(super) fn leave(&self) {
         self.leaving.store(true, Ordering::SeqCst);
         self.settings.readiness.wait_for(WaitingReason::ShuttingDown, "the worker hands its shards over and ends");
-    }
-
-    /// Applies a command to an order of a shard that this worker owns.
-    pub(super) async fn execute(
-        &self,
-        order: OrderId,
-        request: Request,
-        deadline: Instant,
-    ) -> Result<Answer, ShardError> {
-        let ask = |shard: Arc<Shard>| {
-            let request = request.clone();
-            async move { shard.execute(order, request, deadline).await }
-        };
-        self.on_shard(order, deadline, ask).await
-    }
-
-    /// Reads an order of a shard that this worker owns.
-    pub(super) async fn read(&self, order: OrderId, deadline: Instant) -> Result<Answer, ShardError> {
-        self.on_shard(order, deadline, |shard| async move { shard.read(order, deadline).await }).await
-    }
-
-    /// Takes an exported order into a shard that this worker owns.
-    pub(super) async fn import(&self, exported: Arc<Exported>, deadline: Instant) -> Result<Imported, ShardError> {
-        let ask = |shard: Arc<Shard>| {
-            let exported = Arc::clone(&exported);
-            async move { shard.import(exported, deadline).await }
-        };
-        self.on_shard(exported.order.id, deadline, ask).await
-    }
-
-    async fn on_shard<T, F>(
-        &self,
-        order: OrderId,
-        deadline: Instant,
-        ask: impl Fn(Arc<Shard>) -> F,
-    ) -> Result<T, ShardError>
-    where
-        F: Future<Output = Result<T, ShardError>>,
-    {
-        loop {
-            let shard = self.owned(order, deadline).await?;
-            match ask(Arc::clone(&shard)).await {
-                // It began to close after it was found, and did nothing.
-                Err(ShardError::NotOwner) if shard.is_closing() => {}
-                result => return result,
-            }
-        }
-    }
-
-    async fn owned(&self, order: OrderId, deadline: Instant) -> Result<Arc<Shard>, ShardError> {
-        let number = self.shard_of(order).ok_or(ShardError::NotOwner)?;
-        match self.service.at_rest(number, deadline).await? {
-            Some(shard) => Ok(shard),
-            // Without room for heartbeats it could not keep its shards: say why, not just that it has none.
-            None if self.full.load(Ordering::Relaxed) => Err(ShardError::Full),
-            None => Err(ShardError::NotOwner),
-        }
-    }
-
-    fn shard_of(&self, order: OrderId) -> Option<u16> {
-        Some(shard_of(order, self.records.get()?.shards))
-    }
-
-    /// The newest lease of an order's shard that this worker has seen.
-    pub(super) fn lease_of(&self, order: OrderId) -> Option<Lease> {
-        self.service.lease(self.shard_of(order)?)
     }
 
     /// How this pod fares.
@@ -486,8 +410,23 @@ impl Worker {
                 .map(|shard| OwnedShard { shard: shard.number, epoch: shard.epoch })
                 .collect(),
             queue: self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            lacks: self.settings.others.iter().filter_map(|other| other.lacks()).collect(),
         }
     }
+}
+
+/// Waits until all have ended, or one in an unforeseen way.
+async fn all_ended(parts: &mut JoinSet<()>) -> Result<(), JoinError> {
+    while let Some(part) = parts.join_next().await {
+        part?;
+    }
+    Ok(())
+}
+
+/// About how many messages are in a queue.
+async fn queue_length(queue: &dyn Queue) -> Result<u64, storage_adapters::Error> {
+    let depth = blobs::bounded("depth", "queue", queue.depth()).await?;
+    Ok(depth.waiting + depth.leased)
 }
 
 #[cfg(test)]

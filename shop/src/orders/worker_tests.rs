@@ -1,172 +1,23 @@
 //! Whole workers on a store on disk: their internal API on loopback, asked by the real client.
 
-use std::{collections::BTreeSet, path::Path};
-
-use prometheus_client::registry::Registry as MetricsRegistry;
-use shop_contract::config::{CatalogueConfig, FORMAT, InternalConfig, OrdersConfig, ShopIdentity};
 use storage_adapters::{
     ErrorKind,
-    config::{EmbeddedConfig, Provider, StorageConfig},
-    decorators::{Fault, FaultPlan, Faulty, Operation, Rule},
+    decorators::{Fault, FaultPlan, Operation, Rule},
 };
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::time::Instant;
 
 use super::*;
 use crate::{
-    domain::{Command, Currency, IdempotencyKey, Money, Quantity, Refusal, Sku, Status},
+    domain::{Command, Currency, Refusal, Request, Status, shard_of},
     orders::{
-        InternalToken, OrderError,
+        OrderError,
+        lease::Lease,
         protocol::{self, ReadMessage, Reply},
+        test_workers::{
+            PATIENCE, Shoppers, TOKEN, add, config, create, key, start, start_disturbed, start_with, until,
+        },
     },
 };
-
-const TOKEN: &str = "a token of the tests";
-
-/// Longest that anything is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-fn config(folder: &Path) -> ShopConfig {
-    ShopConfig {
-        format: FORMAT,
-        shop: ShopIdentity {
-            name: "corner".into(),
-            namespace: "shops".into(),
-            uid: "uid-1".into(),
-            initialise: true,
-            adopt_existing: false,
-        },
-        orders: OrdersConfig { shards: 4 },
-        catalogue: CatalogueConfig { sample: false },
-        internal: InternalConfig { token_file: "/dev/null".into() },
-        storage: StorageConfig::from(EmbeddedConfig { path: folder.join("store") }),
-    }
-}
-
-struct Running {
-    worker: Arc<Worker>,
-    ending: CancellationToken,
-    life: JoinHandle<Result<(), WorkerError>>,
-    server: JoinHandle<std::io::Result<()>>,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.life.abort();
-        self.server.abort();
-    }
-}
-
-async fn start_with(config: ShopConfig, state_folder: Option<PathBuf>) -> Running {
-    if std::env::var_os(crate::telemetry::FILTER_VARIABLE).is_some() {
-        // The second test of a process finds that the first has set them up.
-        let _ = crate::telemetry::start(crate::telemetry::LogFormat::Text);
-    }
-    let store = Store::open(&config.storage).await.expect("a store");
-    start_on(store, config, state_folder).await
-}
-
-/// Starts a worker whose store does what the plan says.
-async fn start_disturbed(folder: &Path, plan: &Arc<FaultPlan>, state_folder: Option<PathBuf>) -> Running {
-    let config = config(folder);
-    let store = Store::open(&config.storage).await.expect("a store");
-    let blobs = Arc::new(Faulty::new(store.blobs, Arc::clone(plan)));
-    start_on(Store { blobs, ..store }, config, state_folder).await
-}
-
-async fn start_on(store: Store, config: ShopConfig, state_folder: Option<PathBuf>) -> Running {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let worker = Worker::new(WorkerSettings {
-        config,
-        store,
-        address: listener.local_addr().expect("an address").to_string(),
-        token: InternalToken::of_process(TOKEN),
-        state_folder,
-        flush_interval: WorkerSettings::flush_interval_of(Provider::Embedded, 4),
-        readiness: Readiness::starting(),
-        metrics: OrderMetrics::register(&mut MetricsRegistry::default()),
-    })
-    .expect("a worker");
-    let server = tokio::spawn(axum::serve(listener, worker.router()).into_future());
-    let ending = CancellationToken::new();
-    let (living, until) = (Arc::clone(&worker), ending.clone());
-    let life = tokio::spawn(async move { living.run(until).await });
-    Running { worker, ending, life, server }
-}
-
-async fn start(folder: &Path) -> Running {
-    start_with(config(folder), None).await
-}
-
-async fn until(what: &str, holds: impl Fn() -> bool) {
-    let waiting = async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    assert!(tokio::time::timeout(PATIENCE, waiting).await.is_ok(), "{what}");
-}
-
-impl Running {
-    async fn ready(&self) {
-        let ready = tokio::time::timeout(PATIENCE, self.worker.settings.readiness.ready()).await;
-        assert!(ready.is_ok(), "{:?}", self.worker.settings.readiness.waiting());
-    }
-
-    fn owns(&self) -> BTreeSet<u16> {
-        self.worker.status().shards.iter().map(|shard| shard.shard).collect()
-    }
-
-    /// Ends in order; how long it took.
-    async fn end(mut self) -> Duration {
-        let began = Instant::now();
-        self.ending.cancel();
-        (&mut self.life).await.expect("no panic").expect("no error");
-        began.elapsed()
-    }
-
-    /// Ends as `kill -9` does: nothing is flushed, closed or given back. The databases' own tasks are cut off from the store.
-    async fn crash(mut self) {
-        for shard in self.worker.service.shards() {
-            shard.cut_off();
-        }
-        self.life.abort();
-        assert!((&mut self.life).await.is_err_and(|error| error.is_cancelled()));
-    }
-
-    /// A client that waits for as long as the tests do: how quick the machine is today is not theirs to say.
-    fn client(&self) -> OrderClient {
-        self.impatient_client().patient(PATIENCE)
-    }
-
-    /// A client that gives up when web does.
-    fn impatient_client(&self) -> OrderClient {
-        let store = &self.worker.settings.store;
-        let records = self.worker.records.get().expect("an open shop").clone();
-        OrderClient::new(Arc::clone(&store.blobs), records, InternalToken::of_process(TOKEN)).expect("a client")
-    }
-}
-
-fn key() -> IdempotencyKey {
-    IdempotencyKey::from_uuid(Uuid::new_v4())
-}
-
-fn add(sku: &str, quantity: u32) -> Request {
-    let command = Command::AddItem {
-        sku: sku.parse::<Sku>().expect("a SKU"),
-        name: format!("product {sku}"),
-        quantity: Quantity::try_from(quantity).expect("a quantity"),
-        unit_price: Money { amount: 250, currency: Currency::EUR },
-        catalogue_version: 1,
-    };
-    Request::new(key(), command)
-}
-
-async fn create(client: &OrderClient) -> OrderId {
-    let key = key();
-    let order = client.order_id(&key);
-    let request = Request::new(key, Command::Create { currency: Currency::EUR });
-    client.execute(order, request).await.expect("creates").order.id
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_is_created_filled_submitted_and_confirmed_and_a_replay_repeats_its_answer() {
@@ -236,36 +87,35 @@ async fn what_was_answered_survives_a_crash_and_each_shard_is_taken_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_shard_whose_lease_says_that_it_lives_in_another_store_is_nobody_s_here() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let first = start(folder.path()).await;
+    first.ready().await;
+    let registry = first.worker.home.registry.clone();
+    first.end().await;
+    let (leases, _) = registry.leases().await.expect("leases");
+    let moved = Lease { home: Provider::Aws, ..leases.shards[&0].clone() };
+    registry.swap(0, &leases.shards[&0], |_| moved.clone()).await.expect("written");
+    let second = start(folder.path()).await;
+    second.ready().await;
+    assert_eq!(second.owns(), [1, 2, 3].into());
+    second.end().await;
+    assert_eq!(registry.leases().await.expect("leases").0.shards[&0], moved);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_workers_share_the_shards_and_a_hand_over_fails_no_command() {
     let folder = tempfile::tempdir().expect("a folder");
     let first = start(folder.path()).await;
     first.ready().await;
     assert_eq!(first.owns().len(), 4);
-    let client = Arc::new(first.client());
-    let orders = futures::future::join_all((0..8).map(|_| create(&client))).await;
-    let stop = CancellationToken::new();
-    let shoppers: Vec<_> = orders
-        .iter()
-        .map(|order| {
-            let (client, stop, order) = (Arc::clone(&client), stop.clone(), *order);
-            tokio::spawn(async move {
-                let mut added = 0;
-                while !stop.is_cancelled() && added < 900 {
-                    client.execute(order, add("A-1", 1)).await.expect("no command fails");
-                    added += 1;
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                }
-                (order, added)
-            })
-        })
-        .collect();
+    let client = first.client();
+    let shoppers = Shoppers::start(&first, 8).await;
     let second = start(folder.path()).await;
     until("the shards are shared", || first.owns().len() == 2 && second.owns().len() == 2).await;
     first.end().await;
     until("the second has all", || second.owns().len() == 4).await;
-    stop.cancel();
-    for shopper in shoppers {
-        let (order, added) = shopper.await.expect("no panic");
+    for (order, added) in shoppers.end().await {
         assert!(added > 0);
         let stored = client.read(order).await.expect("reads").order;
         assert_eq!(stored.items[0].quantity.get(), added, "each was applied once");
@@ -287,13 +137,10 @@ async fn whoever_asks_a_worker_that_gave_a_shard_away_is_told_who_has_it() {
             break (order, shard);
         }
     };
-    let question = ReadMessage { format: protocol::FORMAT, order, patience_millis: 1_000 };
-    let asking = client::http()
-        .expect("a client")
-        .post(format!("http://{}{}", first.worker.settings.address, protocol::READS_PATH))
-        .bearer_auth(TOKEN)
-        .json(&question);
-    let reply = asking.send().await.expect("an answer").bytes().await.expect("a body");
+    let question = ReadMessage { format: protocol::FORMAT, order, after: Vec::new(), patience_millis: 1_000 };
+    let (transport, address) = (&first.worker.transport, &first.worker.settings.address);
+    let asking = transport.post(address, protocol::READS_PATH, TOKEN, protocol::encode(&question));
+    let reply = asking.await.expect("an answer").bytes().await.expect("a body");
     let Reply::NotOwner { lease: Some(lease) } = serde_json::from_slice(&reply).expect("a reply") else {
         panic!("{reply:?}");
     };
@@ -422,69 +269,12 @@ async fn a_request_without_the_token_is_refused() {
     let running = start(folder.path()).await;
     let address = &running.worker.settings.address;
     let status = format!("http://{address}{}", shop_contract::status::STATUS_PATH);
-    let http = client::http().expect("a client");
+    let http = reqwest::Client::new();
     let refused = http.get(&status).bearer_auth("another token").send().await.expect("an answer");
     assert_eq!(refused.status(), 401);
     let answer = http.get(&status).bearer_auth(TOKEN).send().await.expect("an answer");
     let status: PodStatus = serde_json::from_slice(&answer.bytes().await.expect("a body")).expect("a status");
     assert_eq!(status.boot_id, running.worker.boot_id.as_str());
-}
-
-fn writes_of_databases(fault: Fault) -> Rule {
-    Rule { prefix: "orders/".into(), ..Rule::always(Operation::Put, fault) }
-}
-
-/// Answers of commands, reads and replays while nothing can be flushed, then the end of the process: what was
-/// acknowledged and is not there afterwards.
-async fn acknowledged_and_lost(
-    #[cfg(feature = "planted-bugs")] bug: Option<super::super::planted::Bug>,
-) -> Vec<&'static str> {
-    let folder = tempfile::tempdir().expect("a folder");
-    let (plan, state) = (FaultPlan::new(1), folder.path().join("state"));
-    let first = start_disturbed(folder.path(), &plan, Some(state.clone())).await;
-    #[cfg(feature = "planted-bugs")]
-    {
-        *first.worker.bug.lock().expect("a lock") = bug;
-    }
-    first.ready().await;
-    let client = first.client();
-    let order = create(&client).await;
-    let client = first.impatient_client();
-    plan.add(writes_of_databases(Fault::Hang));
-    let request = add("A-1", 1);
-    let added = client.execute(order, request.clone()).await;
-    let replayed = client.execute(order, request).await;
-    let read = client.read(order).await;
-    first.crash().await;
-    plan.clear();
-    let second = start_with(config(folder.path()), Some(state)).await;
-    second.ready().await;
-    let stored = match second.client().read(order).await {
-        Ok(answer) => answer.order.version,
-        // With the mistake even the create may have been answered and lost.
-        Err(OrderError::Refused(Refusal::OrderNotFound)) => 0,
-        Err(error) => panic!("{error}"),
-    };
-    let shown = |answer: Result<Answer, OrderError>| answer.is_ok_and(|answer| answer.order.version > stored);
-    let answers = [("an add", added), ("its replay", replayed), ("a read", read)];
-    answers.into_iter().filter_map(|(name, answer)| shown(answer).then_some(name)).collect()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_answer_never_precedes_its_flush_also_of_a_read_and_a_replay() {
-    let lost = acknowledged_and_lost(
-        #[cfg(feature = "planted-bugs")]
-        None,
-    )
-    .await;
-    assert!(lost.is_empty(), "{lost:?}");
-}
-
-#[cfg(feature = "planted-bugs")]
-#[tokio::test(flavor = "multi_thread")]
-async fn a_planted_answer_before_the_flush_is_caught() {
-    let lost = acknowledged_and_lost(Some(super::super::planted::Bug::AnswerBeforeFlush)).await;
-    assert_eq!(lost, ["an add", "its replay", "a read"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use std::{
 
 use prometheus_client::registry::Registry;
 use shop_contract::{
-    config::{CatalogueConfig, FORMAT, InternalConfig, OrdersConfig, ShopConfig, ShopIdentity},
+    config::{CatalogueConfig, FORMAT, InternalConfig, OnPartitionConfig, OrdersConfig, ShopConfig, ShopIdentity},
     status::WaitingReason,
 };
 use storage_adapters::{
@@ -25,7 +25,7 @@ use crate::{
 };
 
 use super::{
-    ProcessError, asked_to_end,
+    ProcessError, asked_to_end, open_files,
     parts::{listen_at, open_store},
     store_usage,
     web::{Web, open_shop, starting},
@@ -48,6 +48,7 @@ pub async fn run_alone(
     address: SocketAddr,
     ready: impl FnOnce(SocketAddr),
 ) -> Result<(), ProcessError> {
+    open_files::allow_most();
     let listener = listen_at(address)?;
     let address = listener.local_addr().map_err(|source| ProcessError::Listen { address, source })?;
     let internal_listener = listen_at((Ipv4Addr::LOCALHOST, 0).into())?;
@@ -60,10 +61,10 @@ pub async fn run_alone(
     readiness.wait_for(WaitingReason::CatalogueMissing, "the catalogue is being looked for");
     let mut registry = Registry::default();
     let (metrics, order_metrics) = (Metrics::register(&mut registry), OrderMetrics::register(&mut registry));
-    let meter = store_usage::register(&mut registry, config.storage.provider);
+    let meters = store_usage::register(&mut registry, &config.storage);
     let operations = operations(readiness.clone(), Arc::new(registry));
     let work = async {
-        let Some(store) = asked.run_until_cancelled(open_store(&config, &readiness, &meter)).await else {
+        let Some(store) = asked.run_until_cancelled(open_store(&config, &readiness, &meters.home)).await else {
             return Ok(());
         };
         let worker = worker(&config, &store, internal_address, &token, &readiness, order_metrics)?;
@@ -76,6 +77,7 @@ pub async fn run_alone(
                 let web = Web {
                     config: &config,
                     store: store.clone(),
+                    others: Vec::new(),
                     records,
                     token,
                     metrics,
@@ -127,6 +129,8 @@ pub(super) fn worker(
     Worker::new(WorkerSettings {
         config: config.clone(),
         store: store.clone(),
+        // All that it has is on this machine.
+        others: Vec::new(),
         address: address.to_string(),
         token: token.clone(),
         state_folder: config.storage.embedded.as_ref().map(state_folder),
@@ -159,6 +163,7 @@ pub(super) fn config(storage: StorageConfig) -> ShopConfig {
             adopt_existing: false,
         },
         orders: OrdersConfig { shards: SHARDS },
+        on_partition: OnPartitionConfig::default(),
         catalogue: CatalogueConfig { sample: true },
         internal: InternalConfig { token_file: "/dev/null".into() },
         storage,

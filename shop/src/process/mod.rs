@@ -3,6 +3,7 @@
 mod alone;
 mod guard;
 mod offline;
+mod open_files;
 mod parts;
 mod store_usage;
 mod web;

@@ -38,8 +38,8 @@ pub async fn offline<T>(embedded: EmbeddedConfig, work: impl AsyncFnOnce(OrderCl
     let readiness = Readiness::starting();
     let mut registry = Registry::default();
     let metrics = OrderMetrics::register(&mut registry);
-    let meter = store_usage::register(&mut registry, config.storage.provider);
-    let store = open_store(&config, &readiness, &meter).await;
+    let meters = store_usage::register(&mut registry, &config.storage);
+    let store = open_store(&config, &readiness, &meters.home).await;
     let worker = alone::worker(&config, &store, address, &token, &readiness, metrics)?;
     let ending = CancellationToken::new();
     let end_server = CancellationToken::new();

@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use crate::{
     catalogue::{CatalogueHandle, catalogue, run_poller},
-    orders::{InternalToken, OrderClient, Role, ShopOpener, ShopRecords},
+    orders::{GatewaySettings, InternalToken, OrderGateway, OtherStore, Role, ShopOpener, ShopRecords},
     readiness::Readiness,
     web::{Backend, Concurrency, Metrics, ServerSettings, internal, public, serve},
 };
@@ -32,6 +32,7 @@ use crate::{
 use super::{
     ProcessError, asked_to_end,
     guard::guard,
+    open_files,
     parts::{SideServers, listen_at, open_store},
     store_usage,
 };
@@ -44,6 +45,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// # Errors
 /// When a port is taken, the token is missing, or a part of the process ends by itself.
 pub async fn run_web(config: ShopConfig, address: IpAddr) -> Result<(), ProcessError> {
+    open_files::allow_most();
     let token = InternalToken::from_file(&config.internal.token_file)?;
     let listen = |port| listen_at((address, port).into());
     let (public_listener, operations_listener, internal_listener) =
@@ -52,9 +54,10 @@ pub async fn run_web(config: ShopConfig, address: IpAddr) -> Result<(), ProcessE
     let readiness = starting();
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry);
-    let meter = store_usage::register(&mut registry, config.storage.provider);
+    let meters = store_usage::register(&mut registry, &config.storage);
     let owner = Arc::new(OnceLock::new());
-    let status = status(readiness.clone(), Arc::clone(&owner));
+    let others = meters.others();
+    let status = status(readiness.clone(), Arc::clone(&owner), others.clone());
     let mut side = SideServers::start(
         operations_listener,
         internal_listener,
@@ -64,14 +67,15 @@ pub async fn run_web(config: ShopConfig, address: IpAddr) -> Result<(), ProcessE
     );
     let work = async {
         let opened = asked.run_until_cancelled(async {
-            let store = open_store(&config, &readiness, &meter).await;
+            let store = open_store(&config, &readiness, &meters.home).await;
             let records = open_shop(&store, &config, &readiness).await;
             (store, records)
         });
         let Some((store, records)) = opened.await else { return Ok(()) };
         let _ = owner.set(records.owner.clone());
         readiness.clear(WaitingReason::Starting);
-        let web = Web { config: &config, store, records, token, metrics, readiness: &readiness, operations: None };
+        let web =
+            Web { config: &config, store, others, records, token, metrics, readiness: &readiness, operations: None };
         web.serve(public_listener, ServerSettings::POD, asked.clone()).await
     };
     tokio::select! {
@@ -93,6 +97,7 @@ pub(super) fn starting() -> Readiness {
 pub(super) struct Web<'a> {
     pub(super) config: &'a ShopConfig,
     pub(super) store: Store,
+    pub(super) others: Vec<Arc<OtherStore>>,
     pub(super) records: ShopRecords,
     pub(super) token: InternalToken,
     pub(super) metrics: Metrics,
@@ -109,13 +114,17 @@ impl Web<'_> {
         settings: ServerSettings,
         stop: CancellationToken,
     ) -> Result<(), ProcessError> {
-        let Self { config, store, records, token, metrics, readiness, operations } = self;
+        let Self { config, store, others, records, token, metrics, readiness, operations } = self;
         let (publisher, handle) = catalogue();
-        let backend = Backend {
-            name: config.shop.name.as_str().into(),
-            catalogue: handle.clone(),
-            orders: Arc::new(OrderClient::new(Arc::clone(&store.blobs), records, token)?),
-        };
+        let (orders, order_work) = OrderGateway::new(GatewaySettings {
+            store: store.clone(),
+            others,
+            records,
+            token,
+            on_partition: config.on_partition,
+        })?;
+        let name = config.shop.name.as_str().into();
+        let backend = Backend { name, catalogue: handle.clone(), orders: Arc::new(orders) };
         let application = public(backend, metrics, Concurrency::default(), operations);
         let polled = run_poller(Arc::clone(&store.blobs), publisher);
         tokio::select! {
@@ -124,7 +133,8 @@ impl Web<'_> {
                     tracing::warn!(connections = ended.cut, "connections outlived the drain and were cut");
                 }
             }
-            // These three go on for as long as the server does.
+            // These go on for as long as the server does.
+            never = order_work => match never {},
             never = polled => match never {},
             never = guard(store, config, readiness) => match never {},
             never = follow_catalogue(handle, readiness) => match never {},
@@ -175,7 +185,11 @@ pub(super) async fn open_shop(store: &Store, config: &ShopConfig, readiness: &Re
     }
 }
 
-fn status(readiness: Readiness, owner: Arc<OnceLock<String>>) -> impl Fn() -> PodStatus + Clone + Send + Sync {
+fn status(
+    readiness: Readiness,
+    owner: Arc<OnceLock<String>>,
+    others: Vec<Arc<OtherStore>>,
+) -> impl Fn() -> PodStatus + Clone + Send + Sync {
     let boot_id = Uuid::new_v4().to_string();
     move || PodStatus {
         boot_id: boot_id.clone(),
@@ -184,5 +198,6 @@ fn status(readiness: Readiness, owner: Arc<OnceLock<String>>) -> impl Fn() -> Po
         waiting: readiness.waiting(),
         shards: Vec::new(),
         queue: None,
+        lacks: others.iter().filter_map(|other| other.lacks()).collect(),
     }
 }

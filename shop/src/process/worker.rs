@@ -26,6 +26,7 @@ use crate::{
 use super::{
     ProcessError, asked_to_end,
     guard::guard,
+    open_files,
     parts::{SideServers, listen_at, open_store},
     store_usage,
 };
@@ -44,6 +45,7 @@ const SEED_AGAIN: Duration = Duration::from_millis(500);
 /// # Errors
 /// When a port is taken, the token is missing, or a part of the process ends by itself.
 pub async fn run_worker(config: ShopConfig, listen: IpAddr) -> Result<(), ProcessError> {
+    open_files::allow_most();
     let token = InternalToken::from_file(&config.internal.token_file)?;
     let address = env::var(POD_ADDRESS).ok().filter(|address| !address.is_empty());
     let address = address.ok_or(ProcessError::PodAddress(POD_ADDRESS))?;
@@ -53,7 +55,7 @@ pub async fn run_worker(config: ShopConfig, listen: IpAddr) -> Result<(), Proces
     let readiness = Readiness::starting();
     let mut registry = Registry::default();
     let metrics = OrderMetrics::register(&mut registry);
-    let meter = store_usage::register(&mut registry, config.storage.provider);
+    let meters = store_usage::register(&mut registry, &config.storage);
     let serving = Arc::new(OnceLock::new());
     let mut side = SideServers::start(
         operations_listener,
@@ -63,12 +65,13 @@ pub async fn run_worker(config: ShopConfig, listen: IpAddr) -> Result<(), Proces
         &readiness,
     );
     let work = async {
-        let Some(store) = asked.run_until_cancelled(open_store(&config, &readiness, &meter)).await else {
+        let Some(store) = asked.run_until_cancelled(open_store(&config, &readiness, &meters.home)).await else {
             return Ok(());
         };
         let settings = WorkerSettings {
             config: config.clone(),
             store: store.clone(),
+            others: meters.others(),
             address: format!("{}:{INTERNAL_PORT}", bracketed(&address)),
             token,
             state_folder: Some(PathBuf::from(STATE_FOLDER)).filter(|folder| folder.is_dir()),
@@ -126,6 +129,7 @@ fn internal_api(token: InternalToken, readiness: Readiness, worker: Arc<OnceLock
         waiting: readiness.waiting(),
         shards: Vec::new(),
         queue: None,
+        lacks: Vec::new(),
     });
     Router::new().fallback(async move |request: Request<Body>| {
         let router = worker.get().unwrap_or(&waiting).clone();

@@ -192,15 +192,14 @@ async fn an_endless_body_is_cut_at_its_limit() {
     client.send(head.as_bytes()).await.expect("sends");
     for _ in 0..5 {
         let chunk = format!("4000\r\n{}\r\n", "x".repeat(0x4000));
-        // The answer may come, and the connection end, before all is sent.
-        let _ = client.send(chunk.as_bytes()).await;
+        client.send(chunk.as_bytes()).await.expect("sends");
     }
     assert_problem(&client.read_answer(false).await.expect("an answer"), 413, "body_too_large");
 }
 
 #[tokio::test]
 async fn without_an_owner_a_command_is_not_done_and_says_so() {
-    let shop = TestShop::start().await;
+    let shop = TestShop::start_consistent().await;
     let order = shop.new_order().await;
     shop.lose_the_worker().await;
     let body = Some(r#"{"quantity":1}"#);
@@ -213,6 +212,43 @@ async fn without_an_owner_a_command_is_not_done_and_says_so() {
     assert_eq!(shop.get("/api/v1/search?q=mug").await.status, 200, "the catalogue is answered from memory");
     let page = shop.get(&order.replace("/api/v1", "")).await;
     assert_eq!((page.status, page.header("content-type")), (503, Some("text/html; charset=utf-8")));
+}
+
+#[tokio::test]
+async fn without_an_owner_carts_are_accepted_into_the_queue_and_say_so() {
+    let shop = TestShop::start().await;
+    let order = shop.new_order().await;
+    shop.lose_the_worker().await;
+    let add = |pending: &str| {
+        let (path, pending) = (format!("{order}/items"), pending.to_owned());
+        let shop = &shop;
+        async move { shop.ask("POST", &path, &pending, Some(r#"{"sku":"KIT-0001","quantity":2}"#)).await }
+    };
+    let first = add("").await;
+    assert_eq!(first.status, 202, "{}", first.text());
+    let body = first.json();
+    assert_eq!(
+        (&body["durability"], &body["stale"], &body["persisted_at"]),
+        (&json!("queue"), &json!(true), &Value::Null)
+    );
+    assert_eq!(body["items"][0]["quantity"], 2);
+    assert_eq!(first.header("etag"), None, "nobody knows its version");
+    let token = first.header("order-pending").expect("a token").to_owned();
+    let id = order.rsplit('/').next().expect("an id");
+    let cookie =
+        format!("order-pending-{id}={token}; Path=/api/v1/orders/{id}; Max-Age=1209600; HttpOnly; SameSite=Strict");
+    assert_eq!(first.header("set-cookie"), Some(cookie.as_str()));
+    for carried in [format!("order-pending: {token}\r\n"), format!("cookie: order-pending-{id}={token}\r\n")] {
+        let second = add(&carried).await;
+        assert_eq!(second.status, 202, "{}", second.text());
+        assert!(second.header("order-pending").expect("a token").len() > token.len(), "it names one command more");
+    }
+    assert_problem(&add("order-pending: made-up\r\n").await, 400, "malformed");
+    let read = shop.get(&order).await;
+    assert_eq!((read.status, &read.json()["stale"]), (200, &json!(true)));
+    assert_eq!(read.json()["items"][0]["quantity"], 6);
+    let submit = shop.ask("POST", &format!("{order}/submit"), "", None).await;
+    assert_problem(&submit, 503, "not_done");
 }
 
 #[tokio::test]

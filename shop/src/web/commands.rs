@@ -58,6 +58,7 @@ pub(super) fn problem_of(error: OrderError) -> Problem {
         OrderError::Refused(refusal) => (refusal.into(), None),
         OrderError::NotDone | OrderError::Unreadable => (Code::NotDone, None),
         OrderError::OutcomeUnknown { key } => (Code::OutcomeUnknown, Some(key)),
+        OrderError::Behind => (Code::Behind, None),
         OrderError::Overloaded { .. } => (Code::Overloaded, None),
         OrderError::DiskFull => (Code::DiskFull, None),
         OrderError::NotReady => (Code::NotReady, None),

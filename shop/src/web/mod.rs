@@ -4,9 +4,11 @@ mod api;
 mod body;
 mod commands;
 mod connection;
+mod cookies;
 mod edge;
 mod metrics;
 mod operations;
+mod pending;
 mod problem;
 mod query;
 #[cfg(test)]
@@ -36,7 +38,7 @@ pub use self::{
 use crate::{
     catalogue::{CatalogueHandle, ListQuery, Snapshot},
     domain::{Command, Currency, Quantity, Sku},
-    orders::OrderClient,
+    orders::OrderGateway,
 };
 
 /// Names a command; on every write, and on every answer to one.
@@ -49,8 +51,8 @@ pub struct Backend {
     pub name: Arc<str>,
     /// The catalogue as it is now.
     pub catalogue: CatalogueHandle,
-    /// The order service.
-    pub orders: Arc<OrderClient>,
+    /// The way to the order service.
+    pub orders: Arc<OrderGateway>,
 }
 
 impl Backend {

@@ -109,6 +109,7 @@ mod tests {
             waiting: Vec::new(),
             shards: Vec::new(),
             queue: None,
+            lacks: Vec::new(),
         };
         let router = internal(InternalToken::of_process("a secret of the shop"), status);
         for wrong in ["", "Bearer", "Bearer ", "Bearer another secret", "Basic a secret of the shop"] {

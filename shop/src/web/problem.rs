@@ -42,6 +42,8 @@ pub enum Code {
     InvalidKey,
     /// The order has had its thousand commands.
     TooManyCommands,
+    /// Earlier changes of the order, which this one was to come after, never arrived.
+    Orphaned,
     /// The shop has more to do than it can.
     Overloaded,
     /// This client asks too often.
@@ -68,7 +70,7 @@ impl Code {
             Self::Malformed => StatusCode::BAD_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::OrderClosed | Self::OrderEmpty | Self::VersionConflict => StatusCode::CONFLICT,
+            Self::OrderClosed | Self::OrderEmpty | Self::VersionConflict | Self::Orphaned => StatusCode::CONFLICT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnknownSku
             | Self::InvalidQuantity
@@ -104,6 +106,7 @@ impl Code {
             Self::KeyReused => "Idempotency-Key reused",
             Self::InvalidKey => "Invalid Idempotency-Key",
             Self::TooManyCommands => "Too many commands",
+            Self::Orphaned => "Orphaned",
             Self::Overloaded => "Overloaded",
             Self::RateLimited => "Rate limited",
             Self::NotDone => "Not done",
@@ -132,6 +135,7 @@ impl Code {
             Self::KeyReused => "key_reused",
             Self::InvalidKey => "invalid_key",
             Self::TooManyCommands => "too_many_commands",
+            Self::Orphaned => "orphaned",
             Self::Overloaded => "overloaded",
             Self::RateLimited => "rate_limited",
             Self::NotDone => "not_done",
@@ -155,6 +159,7 @@ impl From<Refusal> for Code {
             Refusal::MixedCurrency => Self::MixedCurrency,
             Refusal::KeyReused => Self::KeyReused,
             Refusal::TooManyCommands => Self::TooManyCommands,
+            Refusal::Orphaned => Self::Orphaned,
         }
     }
 }

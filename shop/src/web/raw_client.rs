@@ -25,7 +25,12 @@ pub(super) struct RawAnswer {
 
 impl RawAnswer {
     pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().skip(1).find_map(|line| {
+        self.headers(name).next()
+    }
+
+    /// The values of a header that may come more than once.
+    pub(super) fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.head.lines().skip(1).filter_map(move |line| {
             let (found, value) = line.split_once(':')?;
             found.eq_ignore_ascii_case(name).then_some(value.trim())
         })
@@ -93,6 +98,11 @@ impl RawClient {
         answer.body = self.buffer.split_off(end);
         self.buffer = rest;
         Some(answer)
+    }
+
+    /// Waits until there is something of an answer, and leaves it there.
+    pub(super) async fn answer_begins(&self) {
+        timeout(PATIENCE, self.stream.peek(&mut [0])).await.expect("an answer in time").expect("an answer");
     }
 
     /// Waits until the server closes the connection.

@@ -25,7 +25,7 @@ use shop_contract::status::WaitingReason;
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, oneshot},
-    task::{Id, JoinError, JoinSet},
+    task::{Id, JoinError, JoinSet, yield_now},
     time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -38,6 +38,8 @@ use crate::readiness::Readiness;
 const BACKLOG: u32 = 4096;
 /// Connections above the limit that are still told so; more are cut.
 const SHED_CONNECTIONS: usize = 256;
+/// Connections that are taken before what is under way has its turn: many at once must not hold the others up.
+const TAKEN_IN_TURN: u32 = 8;
 /// Wait after an accept that failed, mostly because the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -61,7 +63,7 @@ pub struct ServerSettings {
 impl ServerSettings {
     /// For a process that no load balancer watches, such as `shop run`: it stops at once.
     pub const ALONE: Self = Self {
-        max_connections: 8192,
+        max_connections: 12_288,
         header_timeout: Duration::from_secs(5),
         idle_timeout: Duration::from_mins(1),
         rotation: Duration::from_mins(5),
@@ -138,6 +140,7 @@ struct Connections<S> {
     serving: Arc<Semaphore>,
     shedding: Arc<Semaphore>,
     lame: Arc<AtomicBool>,
+    taken: u32,
     tasks: JoinSet<()>,
     /// Dropping a connection's sender asks it to close when the request in flight is answered.
     drains: HashMap<Id, oneshot::Sender<()>>,
@@ -155,6 +158,7 @@ where
             serving: Arc::new(Semaphore::new(settings.max_connections)),
             shedding: Arc::new(Semaphore::new(SHED_CONNECTIONS)),
             lame: Arc::new(AtomicBool::new(false)),
+            taken: 0,
             tasks: JoinSet::new(),
             drains: HashMap::new(),
         }
@@ -162,7 +166,13 @@ where
 
     async fn take(&mut self, accepted: io::Result<(TcpStream, SocketAddr)>) {
         match accepted {
-            Ok((stream, _peer)) => self.spawn(stream),
+            Ok((stream, _peer)) => {
+                self.spawn(stream);
+                self.taken = (self.taken + 1) % TAKEN_IN_TURN;
+                if self.taken == 0 {
+                    yield_now().await;
+                }
+            }
             Err(error) if is_of_the_connection(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "cannot accept connections; trying again");

@@ -144,6 +144,40 @@ async fn a_broken_request_is_answered_400_and_never_5xx() {
 }
 
 #[tokio::test]
+async fn who_sends_a_body_that_nobody_reads_still_gets_the_answer_unless_it_has_no_end() {
+    let server = start(hello(), ServerSettings::ALONE);
+    let head = |length: usize| format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n");
+    let piece = [b'x'; 16_384];
+    let mut client = RawClient::connect(server.address).await.expect("connects");
+    client.send(head(20 * piece.len()).as_bytes()).await.expect("sends");
+    client.answer_begins().await;
+    for _ in 0..20 {
+        client.send(&piece).await.expect("a server that still listens");
+        // Time for a reset to come back.
+        sleep(Duration::from_millis(1)).await;
+    }
+    let answer = client.read_answer(false).await.expect("an answer");
+    assert!(answer.status == 405 && answer.closes(), "{}", answer.head);
+    let mut endless = RawClient::connect(server.address).await.expect("connects");
+    endless.send(head(usize::MAX / 2).as_bytes()).await.expect("sends");
+    let begun = Instant::now();
+    while endless.send(&piece).await.is_ok() {}
+    assert!(begun.elapsed() < Duration::from_secs(5), "cut after {:?}", begun.elapsed());
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_little_body_that_nobody_reads_costs_no_connection() {
+    let server = start(hello(), ServerSettings::ALONE);
+    let mut client = RawClient::connect(server.address).await.expect("connects");
+    for _ in 0..3 {
+        let answer = client.ask("POST", "/", "", Some(r#"{"sku":"KIT-1","quantity":1}"#)).await.expect("an answer");
+        assert!(answer.status == 405 && !answer.closes(), "{}", answer.head);
+    }
+    server.end().await;
+}
+
+#[tokio::test]
 async fn a_connection_too_many_is_told_so_and_closed() {
     let server = start(hello(), ServerSettings { max_connections: 1, ..ServerSettings::ALONE });
     let mut first = RawClient::connect(server.address).await.expect("connects");
@@ -204,6 +238,8 @@ async fn a_request_in_flight_is_answered_and_one_without_end_is_cut() {
     let answer = slow.read_answer(false).await.expect("an answer");
     assert_eq!((answer.status, answer.text().as_str()), (200, "done"));
     assert!(answer.closes());
+    // As clients do that are told to.
+    drop(slow);
     assert_eq!(server.end().await, Ended { cut: 1 });
 }
 

@@ -3,7 +3,9 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use prometheus_client::registry::Registry;
-use shop_contract::config::{CatalogueConfig, FORMAT, InternalConfig, OrdersConfig, ShopConfig, ShopIdentity};
+use shop_contract::config::{
+    CatalogueConfig, FORMAT, InternalConfig, OnPartition, OnPartitionConfig, OrdersConfig, ShopConfig, ShopIdentity,
+};
 use storage_adapters::{
     Store,
     config::{EmbeddedConfig, Provider, StorageConfig},
@@ -19,7 +21,7 @@ use super::{
 };
 use crate::{
     catalogue::{CataloguePublisher, SnapshotBuilder, catalogue, sample},
-    orders::{InternalToken, OrderClient, OrderMetrics, Role, ShopOpener, Worker, WorkerSettings},
+    orders::{GatewaySettings, InternalToken, OrderGateway, OrderMetrics, Role, ShopOpener, Worker, WorkerSettings},
     readiness::Readiness,
 };
 
@@ -39,7 +41,18 @@ pub(super) struct TestShop {
 }
 
 impl TestShop {
+    /// A shop as it is without a choice.
     pub(super) async fn start() -> Self {
+        Self::start_with(OnPartitionConfig::default()).await
+    }
+
+    /// A shop that never tells anything that may be wrong.
+    pub(super) async fn start_consistent() -> Self {
+        let consistency = OnPartition::Consistency;
+        Self::start_with(OnPartitionConfig { carts: consistency, submit: consistency }).await
+    }
+
+    async fn start_with(on_partition: OnPartitionConfig) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let config = ShopConfig {
             format: FORMAT,
@@ -51,6 +64,7 @@ impl TestShop {
                 adopt_existing: false,
             },
             orders: OrdersConfig { shards: 2 },
+            on_partition,
             catalogue: CatalogueConfig { sample: false },
             internal: InternalConfig { token_file: "/dev/null".into() },
             storage: StorageConfig::from(EmbeddedConfig { path: folder.path().join("store") }),
@@ -65,6 +79,7 @@ impl TestShop {
         let worker = Worker::new(WorkerSettings {
             config: config.clone(),
             store: store.clone(),
+            others: Vec::new(),
             address: internal.local_addr().expect("an address").to_string(),
             token: token.clone(),
             state_folder: None,
@@ -97,7 +112,9 @@ impl TestShop {
             builder.push(&product).expect("a product");
         }
         publisher.publish(builder.finish(1, [1; 32]).expect("a snapshot"));
-        let orders = OrderClient::new(Arc::clone(&store.blobs), records, token).expect("a client");
+        let settings = GatewaySettings { store: store.clone(), others: Vec::new(), records, token, on_partition };
+        let (orders, order_work) = OrderGateway::new(settings).expect("a gateway");
+        tasks.spawn(async move { match order_work.await {} });
         let backend = Backend { name: "Corner".into(), catalogue: handle, orders: Arc::new(orders) };
         let application = public(backend, Metrics::register(&mut Registry::default()), Concurrency::default(), None);
         let listener = listen(([127, 0, 0, 1], 0).into()).expect("a port");
@@ -144,7 +161,7 @@ impl TestShop {
     pub(super) async fn lose_the_worker(&self) {
         self.worker_ending.cancel();
         self.eventually("nobody answers for orders", async |shop| {
-            shop.ask("POST", "/api/v1/orders", "", None).await.status == 503
+            shop.ask("POST", "/api/v1/orders", "", None).await.status != 201
         })
         .await;
     }

@@ -119,7 +119,7 @@ impl FolderQueue {
             let Some((folder, name, message)) = self.candidate().map_err(|fault| task.os(fault))? else { break };
             let leased = message.leased(lease, clock::now(), self.shared.life);
             let path = self.shared.leased.join(leased.name());
-            if !rename(&folder.join(name), &path).map_err(|fault| task.os(fault))? {
+            if !rename(&folder.join(&name), &path).map_err(|fault| task.os(fault))? {
                 continue;
             }
             match self.read(&path, task) {
@@ -136,8 +136,11 @@ impl FolderQueue {
                     }
                     return Err(error);
                 }
-                // What was taken before is not lost to this message, which comes again when its lease has ended.
-                Err(_) => break,
+                // What was taken before is not lost to this message, which the next receive meets first.
+                Err(_) => {
+                    rename(&path, &folder.join(name)).map_err(|fault| task.os(fault))?;
+                    break;
+                }
             }
         }
         Ok(taken)

@@ -6,6 +6,7 @@ mod damage;
 mod full_disk;
 mod messages;
 mod opening;
+mod power_cut;
 mod processes;
 
 use std::{

@@ -3,7 +3,7 @@
 
 mod report;
 mod run;
-mod scenarios;
+pub(crate) mod scenarios;
 mod shoppers;
 
 use std::time::Duration;

@@ -6,38 +6,38 @@ use e2e::fault_proxy::{Fault, Plan, Traffic};
 
 /// One way to fail.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Scenario {
+pub(crate) struct Scenario {
     /// In the report.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// What happens to requests.
-    pub(super) plan: Plan,
+    pub(crate) plan: Plan,
     /// Whether enough gets through that every database stays open all the time.
-    pub(super) stays_open: bool,
+    pub(crate) stays_open: bool,
 }
 
 /// Nothing gets through that is reset, so all of it can be done again.
-pub(super) const RESETS: Scenario = Scenario {
+pub(crate) const RESETS: Scenario = Scenario {
     name: "reset before the write",
     plan: Plan { on: Traffic::ALL, share: 0.25, faults: &[Fault::ResetBefore] },
     stays_open: true,
 };
 
 /// Whoever repeats such a write meets its own.
-pub(super) const REPLIES_LOST: Scenario = Scenario {
+pub(crate) const REPLIES_LOST: Scenario = Scenario {
     name: "reply lost after the write",
     plan: Plan { on: Traffic::CHANGES, share: 0.25, faults: &[Fault::LoseReply] },
     stays_open: true,
 };
 
 /// Longer than anybody waits.
-pub(super) const STALLS: Scenario = Scenario {
+pub(crate) const STALLS: Scenario = Scenario {
     name: "stall",
     plan: Plan { on: Traffic::ALL, share: 0.05, faults: &[Fault::Stall(Duration::from_mins(10))] },
     stays_open: false,
 };
 
 /// Slower than any cloud on a bad day, but it works.
-pub(super) const SLOW: Scenario = Scenario {
+pub(crate) const SLOW: Scenario = Scenario {
     name: "slow and trickling",
     plan: Plan {
         on: Traffic::ALL,
@@ -51,7 +51,7 @@ pub(super) const SLOW: Scenario = Scenario {
 };
 
 /// An outage: for its time nothing is done at all.
-pub(super) const STORM_OF_503: Scenario = Scenario {
+pub(crate) const STORM_OF_503: Scenario = Scenario {
     name: "storm of 503",
     plan: Plan {
         on: Traffic::ALL,
@@ -65,21 +65,21 @@ pub(super) const STORM_OF_503: Scenario = Scenario {
 };
 
 /// Most is refused, with a time to come back.
-pub(super) const STORM_OF_429: Scenario = Scenario {
+pub(crate) const STORM_OF_429: Scenario = Scenario {
     name: "storm of 429",
     plan: Plan { on: Traffic::ALL, share: 0.7, faults: &[Fault::Refuse { status: 429, retry_after: Some(1) }] },
     stays_open: false,
 };
 
 /// What was read is not whole.
-pub(super) const ANSWERS_CUT: Scenario = Scenario {
+pub(crate) const ANSWERS_CUT: Scenario = Scenario {
     name: "answer cut off",
     plan: Plan { on: Traffic::ALL, share: 0.25, faults: &[Fault::CutAnswer] },
     stays_open: true,
 };
 
 /// Orders go on without the queue, and are confirmed once it is back.
-pub(super) const QUEUE_FAILS: Scenario = Scenario {
+pub(crate) const QUEUE_FAILS: Scenario = Scenario {
     name: "queue fails",
     plan: Plan {
         on: &[Traffic::Queue],

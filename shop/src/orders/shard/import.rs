@@ -35,7 +35,7 @@ impl Shard {
         if self.term.holds() { Ok(found) } else { Err(ShardError::Unknown) }
     }
 
-    async fn take_in(&self, Exported { order, commands }: &Exported) -> Result<(Imported, u64), ShardError> {
+    async fn take_in(&self, Exported { order, commands, parked }: &Exported) -> Result<(Imported, u64), ShardError> {
         let _turn = self.turn(order.id).await;
         let order_name = rows::order_name(order.id);
         if let Some((stored, sequence)) = self.get::<Order>(&order_name).await? {
@@ -48,12 +48,18 @@ impl Shard {
         for (key, record) in commands {
             put(&mut batch, &rows::command_name(order.id, key), record)?;
         }
+        for request in parked {
+            put(&mut batch, &rows::parked_name(order.id, &request.key), request)?;
+        }
         if order.status == Status::Submitted {
             put(&mut batch, &rows::outbox_name(order.id), &OutboxRow { submitted_at: order.updated_at })?;
         }
         let sequence = self.write(batch).await?;
         if order.status == Status::Submitted {
             self.outbox().submitted(order.id);
+        }
+        for request in parked {
+            self.parking().park(order.id, request.accepted_at.unwrap_or_else(|| self.wall.wall()));
         }
         Ok((Imported::New, sequence))
     }

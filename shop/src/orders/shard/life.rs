@@ -1,7 +1,7 @@
 //! A shard's life beside its commands: it settles in, is kept small, and is handed over or abandoned. Does I/O.
 
 use std::{
-    sync::{PoisonError, atomic::Ordering},
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -35,21 +35,28 @@ const HAND_OVER: Duration = Duration::from_millis(800);
 
 impl Shard {
     /// Writes at once what the first commands brought, since they have waited for the shard already, and reads which orders
-    /// are to be hinted at.
+    /// are to be hinted at and which have parked commands.
     pub(in crate::orders) async fn settle_in(&self) {
         tokio::time::sleep(FIRST_GATHERING).await;
         if let Err(error) = self.db.flush_with_options(FlushOptions { flush_type: FlushType::Wal }).await {
             tracing::debug!(shard = self.number, %error, "the first commands were not written before their time");
         }
         while !self.is_closing() {
-            match self.read_outbox().await {
-                Ok(orders) => return self.outbox().read(orders),
+            match self.read_what_waits().await {
+                Ok(()) => return,
                 Err(error) => {
-                    tracing::warn!(shard = self.number, %error, "submitted orders were not looked up; it is tried again");
+                    tracing::warn!(shard = self.number, %error, "what waits was not looked up; it is tried again");
                     tokio::time::sleep(READ_AGAIN).await;
                 }
             }
         }
+    }
+
+    async fn read_what_waits(&self) -> Result<(), slatedb::Error> {
+        self.find_parked().await?;
+        let orders = self.read_outbox().await?;
+        self.outbox().read(orders);
+        Ok(())
     }
 
     async fn read_outbox(&self) -> Result<Vec<OrderId>, slatedb::Error> {
@@ -92,6 +99,13 @@ impl Shard {
         self.outbox().give_back(orders);
     }
 
+    #[cfg(feature = "planted-bugs")]
+    pub(in crate::orders) async fn forget_outbox(&self, orders: &[OrderId]) {
+        for order in orders {
+            let _ = self.db.delete(rows::outbox_name(*order)).await;
+        }
+    }
+
     /// Merges tables when there are many, and deletes what is not needed once an hour and after merging.
     pub(in crate::orders) async fn keep_up(&self, ending: &CancellationToken) {
         if self.is_closing() {
@@ -104,9 +118,15 @@ impl Shard {
             return;
         }
         *self.kept_up_at.lock().unwrap_or_else(PoisonError::into_inner) = now;
-        if let Err(error) = self.upkeep.run(&self.db, ending).await {
+        let Ok(upkeep) = self.upkeep.try_lock() else { return };
+        if let Err(error) = upkeep.run(&self.db, ending).await {
             tracing::warn!(shard = self.number, %error, "upkeep of a database failed; it is tried again");
         }
+    }
+
+    /// Ends the upkeep of the database, once what is under way is done, for as long as what is returned is kept.
+    pub(in crate::orders) async fn rest(&self) -> impl Sized {
+        Arc::clone(&self.upkeep).lock_owned().await
     }
 
     /// Makes handing over short, while still answering: the next owner has next to nothing of the log to read then.

@@ -5,9 +5,10 @@ use std::{sync::Arc, time::Duration};
 use serde::Serialize;
 
 use super::super::{
+    home::Home,
     lease::{Holder, Lease},
     opening::{OpenShardError, Opening},
-    protocol::{FORMAT, GIFTS_PATH, GiftMessage},
+    protocol::{FORMAT, GIFTS_PATH, GiftMessage, encode},
     registry::Swap,
     shard::{Shard, Term},
     worker::Worker,
@@ -31,8 +32,15 @@ pub(super) struct Opened {
 }
 
 /// Opens the database of a lease that was won.
-pub(super) async fn open(worker: Arc<Worker>, term: Arc<Term>, number: u16, lease: Lease, failures: u32) -> Opened {
-    let result = try_open(&worker, term, number, &lease, failures).await;
+pub(super) async fn open(
+    worker: Arc<Worker>,
+    home: Arc<Home>,
+    term: Arc<Term>,
+    number: u16,
+    lease: Lease,
+    failures: u32,
+) -> Opened {
+    let result = try_open(&worker, &home, term, number, &lease, failures).await;
     if result.is_err() {
         tokio::time::sleep(OPEN_AGAIN).await;
     }
@@ -40,32 +48,34 @@ pub(super) async fn open(worker: Arc<Worker>, term: Arc<Term>, number: u16, leas
 }
 
 async fn try_open(
-    worker: &Arc<Worker>,
+    worker: &Worker,
+    home: &Home,
     term: Arc<Term>,
     number: u16,
     lease: &Lease,
     failures: u32,
 ) -> Result<Shard, OpenShardError> {
     let opening = Opening {
-        blobs: Arc::clone(&worker.settings.store.blobs),
+        blobs: Arc::clone(&home.blobs),
         shard: number,
         lease: lease.clone(),
         clock: Arc::clone(&worker.clock),
-        flush_interval: worker.settings.flush_interval,
+        steady: Arc::clone(&worker.steady),
+        flush_interval: home.flush_interval,
         failures,
         #[cfg(feature = "planted-bugs")]
         bug: *worker.bug.lock().unwrap_or_else(std::sync::PoisonError::into_inner),
     };
     let opened = opening
         .open(|| async {
-            let leases = worker.registry.leases().await;
+            let leases = home.registry.leases().await;
             leases.is_ok_and(|(leases, _)| leases.shards.get(&number) == Some(lease))
         })
         .await?;
     let shard = Shard::serve(&opening, opened, term, worker.settings.metrics.clone());
     if lease.new {
         // From here on a missing database is a loss, not a beginning. Nothing was answered before.
-        let created = worker.registry.swap(number, lease, |lease| Lease { new: false, ..lease.clone() }).await;
+        let created = home.registry.swap(number, lease, |lease| Lease { new: false, ..lease.clone() }).await;
         if !matches!(created, Ok(Swap::Won(_))) {
             shard.abandon().await;
             return Err(OpenShardError::Lost);
@@ -75,7 +85,13 @@ async fn try_open(
 }
 
 /// Closes a shard and gives its lease to `to`, or back.
-pub(super) async fn hand_over(worker: Arc<Worker>, shard: Arc<Shard>, lease: Lease, to: Option<Holder>) -> u16 {
+pub(super) async fn hand_over(
+    worker: Arc<Worker>,
+    home: Arc<Home>,
+    shard: Arc<Shard>,
+    lease: Lease,
+    to: Option<Holder>,
+) -> u16 {
     let number = shard.number;
     shard.prepare_hand_over().await;
     worker.service.closing(Arc::clone(&shard));
@@ -83,7 +99,7 @@ pub(super) async fn hand_over(worker: Arc<Worker>, shard: Arc<Shard>, lease: Lea
     // Whether or not the last flush came through: what was answered is durable, and nobody writes here any more.
     let floor = shard.clock_millis();
     let expected = Lease { new: false, ..lease };
-    let swapped = worker.registry.swap(number, &expected, |lease| lease.given_to(to.clone(), closed_in, floor)).await;
+    let swapped = home.registry.swap(number, &expected, |lease| lease.given_to(to.clone(), closed_in, floor)).await;
     let flushed = closed_in.is_some();
     let given = match swapped {
         Ok(Swap::Won(lease)) => {
@@ -108,7 +124,7 @@ pub(super) async fn hand_over(worker: Arc<Worker>, shard: Arc<Shard>, lease: Lea
         tell(&worker, address, GIFTS_PATH, gift, NUDGE).await;
     }
     // Those who waited learn now whom to ask, and that one knows.
-    worker.service.remove(number);
+    worker.service.remove(number, shard.epoch);
     if let Some((address, gift)) = gift
         && worker.is_leaving()
     {
@@ -119,16 +135,19 @@ pub(super) async fn hand_over(worker: Arc<Worker>, shard: Arc<Shard>, lease: Lea
 }
 
 /// Tells another worker something, and waits for as long as `patience` until it has done what follows.
-pub(super) async fn tell(worker: &Worker, address: &str, path: &str, message: &impl Serialize, patience: Duration) {
-    let told = worker
-        .http
-        .post(format!("http://{address}{path}"))
-        .bearer_auth(worker.settings.token.current())
-        .json(message)
-        .timeout(patience)
-        .send();
+pub(super) async fn tell(
+    worker: &Worker,
+    address: &str,
+    path: &'static str,
+    message: &impl Serialize,
+    patience: Duration,
+) {
+    let token = worker.settings.token.current();
+    let telling = worker.transport.post(address, path, &token, encode(message));
     // It looks by itself before long.
-    if let Err(error) = told.await {
-        tracing::debug!(%error, address, path, "another worker was told something and did not answer");
+    match tokio::time::timeout(patience, telling).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::debug!(%error, address, path, "another worker was not told something"),
+        Err(_late) => tracing::debug!(address, path, "another worker was told something and did not answer"),
     }
 }

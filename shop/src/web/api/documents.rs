@@ -4,8 +4,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    domain::{Line, Money, Refusal, RejectedLine, Status},
-    orders::{Answer, Durability},
+    domain::{Line, Money, OrderId, Refusal, RejectedLine, Status},
+    orders::{Durability, View},
 };
 
 /// An amount in minor units of a currency.
@@ -99,8 +99,8 @@ pub(super) struct OrderDocument {
     as_of: String,
     /// When it was created.
     created_at: String,
-    /// When this state was known to be durable in the shop's store.
-    persisted_at: String,
+    /// When this state was known to be durable in the shop's store, if it is.
+    persisted_at: Option<String>,
     /// Why the shop cancelled it.
     #[serde(skip_serializing_if = "Option::is_none")]
     cancel_reason: Option<String>,
@@ -189,10 +189,8 @@ impl From<RejectedLine> for RejectedItemDocument {
     }
 }
 
-impl From<Answer> for OrderDocument {
-    fn from(answer: Answer) -> Self {
-        let persisted_at = answer.persisted_at.to_string();
-        let order = answer.order;
+impl From<View> for OrderDocument {
+    fn from(View { order, durability, stale, as_of, persisted_at }: View) -> Self {
         Self {
             id: order.id.to_string(),
             status: order.status,
@@ -200,12 +198,33 @@ impl From<Answer> for OrderDocument {
             items: order.items.into_iter().map(Into::into).collect(),
             rejected_items: order.rejected_items.into_iter().map(Into::into).collect(),
             total: order.total.into(),
-            durability: answer.durability,
-            stale: false,
-            as_of: persisted_at.clone(),
+            durability,
+            stale,
+            as_of: as_of.to_string(),
             created_at: order.created_at.to_string(),
-            persisted_at,
+            persisted_at: persisted_at.map(|at| at.to_string()),
             cancel_reason: order.cancel_reason,
         }
+    }
+}
+
+/// An order with a command that is in a queue. Where the pod that took the command knows the order, this has all the fields
+/// of an order beside these.
+#[derive(Serialize, ToSchema)]
+#[schema(as = QueuedOrder)]
+pub(super) struct QueuedDocument {
+    /// The order's name.
+    id: String,
+    /// Where the command is durable.
+    #[schema(value_type = OrderDurability)]
+    durability: Durability,
+    /// There may be a newer state.
+    stale: bool,
+}
+
+impl QueuedDocument {
+    /// Of an order of which nothing else is known.
+    pub(super) fn of(order: OrderId) -> Self {
+        Self { id: order.to_string(), durability: Durability::Queue, stale: true }
     }
 }

@@ -10,13 +10,17 @@ use axum::{
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{documents::OrderDocument, json};
+use super::{
+    documents::{OrderDocument, QueuedDocument},
+    json,
+};
 use crate::{
     domain::{Command, OrderId, Quantity, Refusal, Request, Sku},
-    orders::Answer,
+    orders::{Done, View},
     web::{
         Backend, IDEMPOTENCY_KEY, body,
         commands::{command_key, create_key, expected_version, problem_of},
+        pending::{ORDER_PENDING, has_cookie, pending, pending_cookie},
         problem::{Code, Problem, ProblemBody},
     },
 };
@@ -61,6 +65,10 @@ type ItemPath = Result<Path<(String, String)>, PathRejection>;
             ("Idempotency-Key" = String, description = "Name of the command, made by the shop when absent"),
             ("ETag" = String, description = "Version of the order"),
         )),
+        (status = 202, description = "Accepted into a queue while the order's owner is out of reach; the order as far as it is known", body = QueuedDocument, headers(
+            ("Order-Pending" = String, description = "To be sent with later commands on the order and reads of it; also a cookie"),
+            ("Idempotency-Key" = String, description = "Name of the command, made by the shop when absent"),
+        )),
         (status = 400, description = "`malformed`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "`body_too_large`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "`invalid_key`, `key_reused`", body = ProblemBody, content_type = "application/problem+json"),
@@ -83,10 +91,12 @@ pub(super) async fn create_order(
     read.await.map_err(|problem| problem.with_key(key.clone()))?;
     let order = backend.orders.order_id(&key);
     let command = Command::Create { currency: backend.currency() };
-    let mut response = execute(&backend, order, Request::new(key, command)).await?;
-    *response.status_mut() = StatusCode::CREATED;
+    let mut response = execute(&backend, order, Request::new(key, command), &headers).await?;
+    if response.status() == StatusCode::OK {
+        *response.status_mut() = StatusCode::CREATED;
+    }
     // An id is hexadecimal digits and hyphens, always fit for a header.
-    if let Ok(location) = HeaderValue::from_str(&format!("/api/v1/orders/{order}")) {
+    if let Ok(location) = HeaderValue::from_str(&order_path(order)) {
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
@@ -97,20 +107,31 @@ pub(super) async fn create_order(
     get,
     path = "/api/v1/orders/{id}",
     tag = "orders",
-    params(("id" = String, Path, description = "The order's id")),
+    params(
+        ("id" = String, Path, description = "The order's id"),
+        ("Order-Pending" = Option<String>, Header, description = "The newest that the order's answers gave; what it names is in the answer, unless that is stale"),
+    ),
     responses(
-        (status = 200, description = "The order", body = OrderDocument),
+        (status = 200, description = "The order; stale where who knows the newest state is out of reach", body = OrderDocument),
+        (status = 400, description = "`malformed`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "`overloaded`, `not_done`, `not_ready`, `disk_full`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "`overloaded`, `not_done`, `behind`, `not_ready`, `disk_full`", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn read_order(
     State(backend): State<Arc<Backend>>,
     path: OrderPath,
+    headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
     let order = order_id(path.ok().map(|Path(id)| id))?;
-    let answer = backend.orders.read(order).await.map_err(problem_of)?;
-    Ok(order_response(answer))
+    let pending = pending(&backend.orders, order, &headers)?;
+    let view = backend.orders.read(order, &pending).await.map_err(problem_of)?;
+    let is_applied = !view.stale;
+    let mut response = order_response(view);
+    if is_applied && has_cookie(order, &headers) {
+        forget_pending(&mut response, order, &headers);
+    }
+    Ok(response)
 }
 
 /// Puts pieces of a product on an order.
@@ -121,14 +142,19 @@ pub(super) async fn read_order(
     params(
         ("id" = String, Path, description = "The order's id"),
         ("Idempotency-Key" = Option<String>, Header, description = "Name of the command: 1 to 64 visible ASCII characters"),
+        ("Order-Pending" = Option<String>, Header, description = "The newest that the order's answers gave; the command is applied after what it names"),
         ("If-Match" = Option<String>, Header, description = "Version that the order must have"),
     ),
     request_body = NewItemDocument,
     responses(
         (status = 200, description = "The whole order", body = OrderDocument),
+        (status = 202, description = "Accepted into a queue while the order's owner is out of reach; the order as far as it is known", body = QueuedDocument, headers(
+            ("Order-Pending" = String, description = "To be sent with later commands on the order and reads of it; also a cookie"),
+            ("Idempotency-Key" = String, description = "Name of the command, made by the shop when absent"),
+        )),
         (status = 400, description = "`malformed`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "`order_closed`, `version_conflict`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "`order_closed`, `version_conflict`, `orphaned`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "`body_too_large`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "`unknown_sku`, `invalid_quantity`, `mixed_currency`, `invalid_key`, `key_reused`, `too_many_commands`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "`overloaded`, `not_done`, `outcome_unknown`, `behind`, `not_ready`, `disk_full`", body = ProblemBody, content_type = "application/problem+json"),
@@ -163,14 +189,19 @@ pub(super) async fn add_item(
         ("id" = String, Path, description = "The order's id"),
         ("sku" = String, Path, description = "The product's SKU, case aside"),
         ("Idempotency-Key" = Option<String>, Header, description = "Name of the command: 1 to 64 visible ASCII characters"),
+        ("Order-Pending" = Option<String>, Header, description = "The newest that the order's answers gave; the command is applied after what it names"),
         ("If-Match" = Option<String>, Header, description = "Version that the order must have"),
     ),
     request_body = NewQuantityDocument,
     responses(
         (status = 200, description = "The whole order", body = OrderDocument),
+        (status = 202, description = "Accepted into a queue while the order's owner is out of reach; the order as far as it is known", body = QueuedDocument, headers(
+            ("Order-Pending" = String, description = "To be sent with later commands on the order and reads of it; also a cookie"),
+            ("Idempotency-Key" = String, description = "Name of the command, made by the shop when absent"),
+        )),
         (status = 400, description = "`malformed`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`, also when the product is not on the order", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "`order_closed`, `version_conflict`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "`order_closed`, `version_conflict`, `orphaned`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "`body_too_large`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "`invalid_quantity`, `invalid_key`, `key_reused`, `too_many_commands`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "`overloaded`, `not_done`, `outcome_unknown`, `behind`, `not_ready`, `disk_full`", body = ProblemBody, content_type = "application/problem+json"),
@@ -199,13 +230,18 @@ pub(super) async fn set_quantity(
         ("id" = String, Path, description = "The order's id"),
         ("sku" = String, Path, description = "The product's SKU, case aside"),
         ("Idempotency-Key" = Option<String>, Header, description = "Name of the command: 1 to 64 visible ASCII characters"),
+        ("Order-Pending" = Option<String>, Header, description = "The newest that the order's answers gave; the command is applied after what it names"),
         ("If-Match" = Option<String>, Header, description = "Version that the order must have"),
     ),
     responses(
         (status = 200, description = "The whole order", body = OrderDocument),
+        (status = 202, description = "Accepted into a queue while the order's owner is out of reach; the order as far as it is known", body = QueuedDocument, headers(
+            ("Order-Pending" = String, description = "To be sent with later commands on the order and reads of it; also a cookie"),
+            ("Idempotency-Key" = String, description = "Name of the command, made by the shop when absent"),
+        )),
         (status = 400, description = "`malformed`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`, also when the product is not on the order", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "`order_closed`, `version_conflict`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "`order_closed`, `version_conflict`, `orphaned`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "`body_too_large`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "`invalid_key`, `key_reused`, `too_many_commands`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "`overloaded`, `not_done`, `outcome_unknown`, `behind`, `not_ready`, `disk_full`", body = ProblemBody, content_type = "application/problem+json"),
@@ -229,10 +265,15 @@ pub(super) async fn remove_item(
     params(
         ("id" = String, Path, description = "The order's id"),
         ("Idempotency-Key" = Option<String>, Header, description = "Name of the command: 1 to 64 visible ASCII characters"),
+        ("Order-Pending" = Option<String>, Header, description = "The newest that the order's answers gave; the command is applied after what it names"),
         ("If-Match" = Option<String>, Header, description = "Version that the order must have"),
     ),
     responses(
         (status = 200, description = "The whole order", body = OrderDocument),
+        (status = 202, description = "Accepted into a queue while the order's owner is out of reach; the order as far as it is known", body = QueuedDocument, headers(
+            ("Order-Pending" = String, description = "To be sent with later commands on the order and reads of it; also a cookie"),
+            ("Idempotency-Key" = String, description = "Name of the command, made by the shop when absent"),
+        )),
         (status = 400, description = "`malformed`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "`order_closed`, `order_empty`, `version_conflict`", body = ProblemBody, content_type = "application/problem+json"),
@@ -259,13 +300,18 @@ pub(super) async fn submit_order(
     params(
         ("id" = String, Path, description = "The order's id"),
         ("Idempotency-Key" = Option<String>, Header, description = "Name of the command: 1 to 64 visible ASCII characters"),
+        ("Order-Pending" = Option<String>, Header, description = "The newest that the order's answers gave; the command is applied after what it names"),
         ("If-Match" = Option<String>, Header, description = "Version that the order must have"),
     ),
     responses(
         (status = 200, description = "The whole order", body = OrderDocument),
+        (status = 202, description = "Accepted into a queue while the order's owner is out of reach; the order as far as it is known", body = QueuedDocument, headers(
+            ("Order-Pending" = String, description = "To be sent with later commands on the order and reads of it; also a cookie"),
+            ("Idempotency-Key" = String, description = "Name of the command, made by the shop when absent"),
+        )),
         (status = 400, description = "`malformed`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "`order_closed`, `version_conflict`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "`order_closed`, `version_conflict`, `orphaned`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "`body_too_large`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "`invalid_key`, `key_reused`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "`overloaded`, `not_done`, `outcome_unknown`, `behind`, `not_ready`, `disk_full`", body = ProblemBody, content_type = "application/problem+json"),
@@ -296,29 +342,78 @@ async fn change(
         Ok((order, command(&bytes)?, expected_version(headers)?))
     };
     let (order, command, expected_version) = read.await.map_err(|problem: Problem| problem.with_key(key.clone()))?;
-    execute(backend, order, Request { key, command, expected_version }).await
+    let request = Request { expected_version, ..Request::new(key, command) };
+    execute(backend, order, request, headers).await
 }
 
-async fn execute(backend: &Backend, order: OrderId, request: Request) -> Result<Response<Body>, Problem> {
+async fn execute(
+    backend: &Backend,
+    order: OrderId,
+    request: Request,
+    headers: &HeaderMap,
+) -> Result<Response<Body>, Problem> {
     let key = request.key.clone();
-    let answer = backend.orders.execute(order, request).await;
-    let answer = answer.map_err(|error| problem_of(error).with_key(key.clone()))?;
-    let mut response = order_response(answer);
+    let asked = async {
+        let pending = pending(&backend.orders, order, headers)?;
+        backend.orders.execute(order, request, pending).await.map_err(problem_of)
+    };
+    let mut response = match asked.await.map_err(|problem| problem.with_key(key.clone()))? {
+        Done::Persisted(view) => {
+            let mut response = order_response(view);
+            if has_cookie(order, headers) {
+                forget_pending(&mut response, order, headers);
+            }
+            response
+        }
+        Done::Queued { order, view, pending } => {
+            queued_response(order, view, &backend.orders.token(order, &pending), headers)
+        }
+    };
     if let Ok(key) = HeaderValue::from_str(key.as_str()) {
         response.headers_mut().insert(IDEMPOTENCY_KEY, key);
     }
     Ok(response)
 }
 
-fn order_response(answer: Answer) -> Response<Body> {
-    let version = answer.order.version;
+fn order_response(view: View) -> Response<Body> {
+    let version = (!view.stale).then(|| HeaderValue::from_str(&format!("\"{}\"", view.order.version)));
     // Strings and numbers: nothing in it can fail to be written.
-    let mut response = json(serde_json::to_vec(&OrderDocument::from(answer)).unwrap_or_default());
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Ok(version) = HeaderValue::from_str(&format!("\"{version}\"")) {
+    let mut response = not_stored(json(serde_json::to_vec(&OrderDocument::from(view)).unwrap_or_default()));
+    if let Some(Ok(version)) = version {
         response.headers_mut().insert(header::ETAG, version);
     }
     response
+}
+
+/// An answer that nobody may keep.
+fn not_stored(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The answer to a command that is in the queue.
+fn queued_response(order: OrderId, view: Option<View>, token: &str, headers: &HeaderMap) -> Response<Body> {
+    let mut response = view.map_or_else(
+        || not_stored(json(serde_json::to_vec(&QueuedDocument::of(order)).unwrap_or_default())),
+        order_response,
+    );
+    *response.status_mut() = StatusCode::ACCEPTED;
+    // A token is made of visible ASCII without semicolons.
+    if let Ok(token) = HeaderValue::from_str(token) {
+        response.headers_mut().insert(ORDER_PENDING, token);
+    }
+    let cookie = pending_cookie(order, Some(token), &order_path(order), headers);
+    response.headers_mut().append(header::SET_COOKIE, cookie);
+    response
+}
+
+/// Everything that was pending is applied or refused.
+fn forget_pending(response: &mut Response<Body>, order: OrderId, headers: &HeaderMap) {
+    response.headers_mut().append(header::SET_COOKIE, pending_cookie(order, None, &order_path(order), headers));
+}
+
+fn order_path(order: OrderId) -> String {
+    format!("/api/v1/orders/{order}")
 }
 
 /// What is no order id names no order.

@@ -14,15 +14,16 @@ use uuid::Uuid;
 
 use super::{
     error_page, error_page_with,
-    pages::{Again, Alert, CartPage, Frame, OrderPage, OrderView, page},
+    pages::{Again, Alert, CartPage, Frame, OrderPage, OrderView, note, page},
     product_page, visitor,
 };
 use crate::{
     domain::{Command, IdempotencyKey, OrderId, Quantity, Refusal, Request, Sku, Status},
-    orders::OrderError,
+    orders::{Done, OrderError, Pending},
     web::{
         Backend, body,
         commands::problem_of,
+        pending::{has_cookie, pending, pending_cookie},
         problem::{Code, Problem},
     },
 };
@@ -88,13 +89,13 @@ pub(super) async fn show(State(backend): State<Arc<Backend>>, headers: HeaderMap
 }
 
 async fn cart_page(backend: &Backend, headers: &HeaderMap, trouble: Option<&Problem>) -> Response<Body> {
-    let order = match visitor::order(headers) {
+    let view = match visitor::order(headers) {
         None => None,
-        Some(id) => match backend.orders.read(id).await {
-            Ok(answer) if answer.order.status == Status::Open => Some(answer.order),
+        Some(id) => match backend.orders.read(id, &pending_of(backend, id, headers)).await {
+            Ok(view) if view.order.status == Status::Open => Some(view),
             // Placed or cancelled in another tab, or by a form that was sent twice: it has its own page.
-            Ok(answer) if trouble.is_none() => {
-                let mut response = see_other(&format!("/orders/{}", answer.order.id));
+            Ok(view) if trouble.is_none() => {
+                let mut response = see_other(&format!("/orders/{}", view.order.id));
                 response.headers_mut().insert(header::SET_COOKIE, visitor::order_cookie(None, headers));
                 return response;
             }
@@ -104,10 +105,46 @@ async fn cart_page(backend: &Backend, headers: &HeaderMap, trouble: Option<&Prob
     };
     let template = CartPage {
         frame: Frame::new(&backend.name),
-        order: order.map(|order| OrderView::new(order, new_key)),
+        note: view.as_ref().and_then(note),
+        order: view.map(|view| OrderView::new(view.order, new_key)),
         alert: trouble.map(Alert::from),
     };
     page(trouble.map_or(StatusCode::OK, |problem| problem.code().status()), &template)
+}
+
+/// What is pending of an order, as the visitor's cookie says.
+fn pending_of(backend: &Backend, order: OrderId, headers: &HeaderMap) -> Pending {
+    pending(&backend.orders, order, headers).unwrap_or_default()
+}
+
+/// Has a command applied or queued; what is pending of the order then.
+async fn execute(backend: &Backend, order: OrderId, request: Request, pending: Pending) -> Result<Pending, OrderError> {
+    match backend.orders.execute(order, request, pending).await? {
+        Done::Persisted(_) => Ok(Pending::default()),
+        Done::Queued { pending, .. } => Ok(pending),
+    }
+}
+
+/// The same for an order that there is, after what is pending of it by the visitor's cookie; gives the order as well.
+async fn ask(
+    backend: &Backend,
+    headers: &HeaderMap,
+    order: OrderId,
+    request: Request,
+) -> Result<(OrderId, Pending), Problem> {
+    let pending = execute(backend, order, request, pending_of(backend, order, headers)).await;
+    pending.map(|pending| (order, pending)).map_err(problem_of)
+}
+
+/// Sends the browser to a page of an order, with what is pending of it.
+fn see_order(backend: &Backend, path: &str, order: OrderId, pending: &Pending, headers: &HeaderMap) -> Response<Body> {
+    let mut response = see_other(path);
+    let token = (!pending.is_empty()).then(|| backend.orders.token(order, pending));
+    if token.is_some() || has_cookie(order, headers) {
+        let cookie = pending_cookie(order, token.as_deref(), "/", headers);
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
 }
 
 /// Puts a product on the order; begins one when there is none that takes it.
@@ -122,9 +159,9 @@ pub(super) async fn add(
         Err(problem) => return error_page(&backend.name, &problem),
     };
     match add_item(&backend, &headers, &form).await {
-        Ok(order) => {
-            let mut response = see_other("/order");
-            response.headers_mut().insert(header::SET_COOKIE, visitor::order_cookie(Some(order), &headers));
+        Ok((order, pending)) => {
+            let mut response = see_order(&backend, "/order", order, &pending, &headers);
+            response.headers_mut().append(header::SET_COOKIE, visitor::order_cookie(Some(order), &headers));
             response
         }
         Err(problem) if may_pass(&problem) => error_page_with(&backend.name, &problem, Some(form.again(&uri))),
@@ -133,15 +170,16 @@ pub(super) async fn add(
     }
 }
 
-async fn add_item(backend: &Backend, headers: &HeaderMap, form: &Form) -> Result<OrderId, Problem> {
+async fn add_item(backend: &Backend, headers: &HeaderMap, form: &Form) -> Result<(OrderId, Pending), Problem> {
     let key = form.key()?;
     let command = backend.add_item(form.field("sku"), form.quantity()?)?;
     // The form's key names the create; the add of the same form needs a name of its own.
     let add_key = IdempotencyKey::for_order(&format!("add-{key}"));
     let add_key = add_key.map_err(|error| Problem::new(Code::InvalidKey, error.to_string()))?;
     if let Some(order) = visitor::order(headers) {
-        match backend.orders.execute(order, Request::new(add_key.clone(), command.clone())).await {
-            Ok(_) => return Ok(order),
+        let request = Request::new(add_key.clone(), command.clone());
+        match execute(backend, order, request, pending_of(backend, order, headers)).await {
+            Ok(pending) => return Ok((order, pending)),
             // It was placed meanwhile, or belongs to a shop that is no more: a new one takes the product.
             Err(OrderError::Refused(Refusal::OrderClosed | Refusal::OrderNotFound)) => {}
             Err(error) => return Err(problem_of(error)),
@@ -149,9 +187,9 @@ async fn add_item(backend: &Backend, headers: &HeaderMap, form: &Form) -> Result
     }
     let order = backend.orders.order_id(&key);
     let create = Request::new(key, Command::Create { currency: backend.currency() });
-    backend.orders.execute(order, create).await.map_err(problem_of)?;
-    backend.orders.execute(order, Request::new(add_key, command)).await.map_err(problem_of)?;
-    Ok(order)
+    let pending = execute(backend, order, create, Pending::default()).await.map_err(problem_of)?;
+    let pending = execute(backend, order, Request::new(add_key, command), pending).await.map_err(problem_of)?;
+    Ok((order, pending))
 }
 
 /// Changes how many pieces of a product the order has.
@@ -197,11 +235,10 @@ async fn change(
     };
     let asked = async {
         let order = visitor::order(headers).ok_or(Refusal::OrderNotFound)?;
-        let request = Request::new(form.key()?, command(&form)?);
-        backend.orders.execute(order, request).await.map_err(problem_of)
+        ask(backend, headers, order, Request::new(form.key()?, command(&form)?)).await
     };
     match asked.await {
-        Ok(_) => see_other("/order"),
+        Ok((order, pending)) => see_order(backend, "/order", order, &pending, headers),
         Err(problem) if may_pass(&problem) => error_page_with(&backend.name, &problem, Some(form.again(uri))),
         Err(problem) => cart_page(backend, headers, Some(&problem)).await,
     }
@@ -220,13 +257,12 @@ pub(super) async fn submit(
     };
     let asked = async {
         let order = visitor::order(&headers).ok_or(Refusal::OrderNotFound)?;
-        let request = Request::new(form.key()?, Command::Submit);
-        backend.orders.execute(order, request).await.map_err(problem_of)
+        ask(&backend, &headers, order, Request::new(form.key()?, Command::Submit)).await
     };
     match asked.await {
-        Ok(answer) => {
-            let mut response = see_other(&format!("/orders/{}?placed", answer.order.id));
-            response.headers_mut().insert(header::SET_COOKIE, visitor::order_cookie(None, &headers));
+        Ok((order, pending)) => {
+            let mut response = see_order(&backend, &format!("/orders/{order}?placed"), order, &pending, &headers);
+            response.headers_mut().append(header::SET_COOKIE, visitor::order_cookie(None, &headers));
             response
         }
         Err(problem) if may_pass(&problem) => error_page_with(&backend.name, &problem, Some(form.again(&uri))),
@@ -249,25 +285,29 @@ pub(super) async fn cancel(
     };
     let asked = async {
         let order = form.field("order").parse::<OrderId>().map_err(|_| Refusal::OrderNotFound)?;
-        let request = Request::new(form.key()?, Command::Cancel { reason: None });
-        backend.orders.execute(order, request).await.map_err(problem_of)
+        ask(&backend, &headers, order, Request::new(form.key()?, Command::Cancel { reason: None })).await
     };
     match asked.await {
-        Ok(answer) => see_other(&format!("/orders/{}", answer.order.id)),
+        Ok((order, pending)) => see_order(&backend, &format!("/orders/{order}"), order, &pending, &headers),
         Err(problem) if may_pass(&problem) => error_page_with(&backend.name, &problem, Some(form.again(&uri))),
         Err(problem) => error_page(&backend.name, &problem),
     }
 }
 
 /// An order at its own address.
-pub(super) async fn placed(State(backend): State<Arc<Backend>>, id: OnePart, uri: Uri) -> Response<Body> {
+pub(super) async fn placed(
+    State(backend): State<Arc<Backend>>,
+    id: OnePart,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response<Body> {
     let id = id.ok().and_then(|Path(text)| text.parse::<OrderId>().ok());
     let read = match id {
-        Some(id) => backend.orders.read(id).await.map_err(problem_of),
+        Some(id) => backend.orders.read(id, &pending_of(&backend, id, &headers)).await.map_err(problem_of),
         None => Err(Refusal::OrderNotFound.into()),
     };
-    let answer = match read {
-        Ok(answer) => answer,
+    let view = match read {
+        Ok(view) => view,
         Err(problem) if problem.code() == Code::NotFound => {
             let unknown =
                 Problem::new(Code::NotFound, "We know no order with this number. Check the address of the page.");
@@ -275,9 +315,13 @@ pub(super) async fn placed(State(backend): State<Arc<Backend>>, id: OnePart, uri
         }
         Err(problem) => return error_page(&backend.name, &problem),
     };
-    let address = format!("/orders/{}", answer.order.id);
-    let template = OrderPage::new(Frame::new(&backend.name), answer.order, new_key);
+    let (order, is_stale) = (view.order.id, view.stale);
+    let address = format!("/orders/{order}");
+    let template = OrderPage::new(Frame::new(&backend.name), view, new_key);
     let mut response = page(StatusCode::OK, &template);
+    if !is_stale && has_cookie(order, &headers) {
+        response.headers_mut().append(header::SET_COOKIE, pending_cookie(order, None, "/", &headers));
+    }
     // Right after placing it the page looks once more by itself; after that the visitor decides.
     if template.is_waiting()
         && uri.query() == Some("placed")

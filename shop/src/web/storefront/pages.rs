@@ -15,6 +15,7 @@ use super::{
 use crate::{
     catalogue::ProductView,
     domain::{Line, Order, RejectedLine, Status},
+    orders::{Durability, View},
     web::problem::{Problem, sentence},
 };
 
@@ -191,6 +192,8 @@ impl OrderView {
 #[template(path = "cart.html")]
 pub(super) struct CartPage {
     pub(super) frame: Frame,
+    /// What to know about what is shown.
+    pub(super) note: Option<String>,
     pub(super) order: Option<OrderView>,
     pub(super) alert: Option<Alert>,
 }
@@ -204,15 +207,30 @@ pub(super) struct OrderPage {
     explanation: String,
     /// Class of the box: `waiting`, `good` or `over`.
     tone: &'static str,
+    note: Option<String>,
     order: OrderView,
     can_cancel: bool,
     cancel_key: String,
 }
 
 impl OrderPage {
-    pub(super) fn new(frame: Frame, order: Order, new_key: impl Fn() -> String) -> Self {
+    pub(super) fn new(frame: Frame, view: View, new_key: impl Fn() -> String) -> Self {
+        let note = note(&view);
+        let View { order, durability, .. } = view;
         let placed = day(order.updated_at);
         let (heading, tone, explanation) = match order.status {
+            Status::Submitted if durability == Durability::Queue => (
+                "We have noted your order",
+                "waiting",
+                "Thank you! Your order is safely noted. We check it as soon as our order books are in reach."
+                    .to_owned(),
+            ),
+            Status::Cancelled if durability == Durability::Queue => (
+                "We have noted your wish to cancel",
+                "waiting",
+                "We cancel the order as soon as our order books are in reach, unless it was confirmed before."
+                    .to_owned(),
+            ),
             Status::Open => {
                 ("This order is not placed yet", "over", "Its items are kept until you place it.".to_owned())
             }
@@ -236,12 +254,32 @@ impl OrderPage {
         };
         let can_cancel = matches!(order.status, Status::Open | Status::Submitted);
         let cancel_key = new_key();
-        Self { frame, heading, explanation, tone, order: OrderView::new(order, new_key), can_cancel, cancel_key }
+        let order = OrderView::new(order, new_key);
+        Self { frame, heading, explanation, tone, note, order, can_cancel, cancel_key }
     }
 
     pub(super) fn is_waiting(&self) -> bool {
         self.tone == "waiting"
     }
+}
+
+/// What a visitor must know about an order that is shown while its owner is out of reach; nothing when it is in reach.
+pub(super) fn note(view: &View) -> Option<String> {
+    if !view.stale {
+        return None;
+    }
+    Some(match view.durability {
+        Durability::Queue => {
+            "We cannot reach our order books at the moment. Your changes are safely noted and are made as \
+            soon as we can; this page shows what we expect."
+                .to_owned()
+        }
+        Durability::Persisted => format!(
+            "We cannot reach our order books at the moment. This is the order as it was on {}; newer changes are safe, but \
+             not shown.",
+            day(view.as_of)
+        ),
+    })
 }
 
 /// A day and time for people, in UTC because we do not know where they are.

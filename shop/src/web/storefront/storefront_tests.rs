@@ -84,7 +84,7 @@ async fn a_form_of_another_site_does_nothing() {
 
 #[tokio::test]
 async fn what_fails_for_now_can_be_sent_again_as_it_was() {
-    let shop = TestShop::start().await;
+    let shop = TestShop::start_consistent().await;
     let sku = first_sku(&shop).await;
     let product = shop.get(&format!("/products/{sku}")).await.text();
     let key = field(&product, "key");
@@ -95,6 +95,26 @@ async fn what_fails_for_now_can_be_sent_again_as_it_was() {
     let page = failed.text();
     assert_eq!((field(&page, "key"), field(&page, "quantity"), field(&page, "sku")), (key, "3".into(), sku));
     assert!(page.contains("Try again"));
+}
+
+#[tokio::test]
+async fn while_orders_are_out_of_reach_a_cart_goes_on_and_says_in_words_what_it_shows() {
+    let shop = TestShop::start().await;
+    let sku = first_sku(&shop).await;
+    shop.lose_the_worker().await;
+    let product = shop.get(&format!("/products/{sku}")).await.text();
+    let form = format!("sku={sku}&key={}&quantity=3", field(&product, "key"));
+    let added = shop.ask("POST", "/order/items", OWN, Some(&form)).await;
+    assert_eq!((added.status, added.header("location")), (303, Some("/order")));
+    let cookies: Vec<&str> =
+        added.headers("set-cookie").map(|cookie| cookie.split(';').next().unwrap_or_default()).collect();
+    assert!(cookies.iter().any(|cookie| cookie.starts_with("order-pending-")), "{cookies:?}");
+    let headers = format!("cookie: {}\r\n", cookies.join("; "));
+    let cart = shop.ask("GET", "/order", &headers, None).await;
+    assert_eq!(cart.status, 200, "{}", cart.text());
+    let page = cart.text();
+    assert!(page.contains("Your changes are safely noted") && page.contains(&sku), "{page}");
+    assert_eq!(field(&page, "quantity"), "3");
 }
 
 #[tokio::test]

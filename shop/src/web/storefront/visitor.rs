@@ -2,7 +2,10 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::domain::OrderId;
+use crate::{
+    domain::OrderId,
+    web::cookies::{cookie, set_cookie},
+};
 
 /// Name of the cookie that holds the order being filled.
 const ORDER_COOKIE: &str = "order";
@@ -10,18 +13,10 @@ const ORDER_COOKIE: &str = "order";
 const ORDER_COOKIE_SECONDS: u32 = 30 * 24 * 60 * 60;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// The order that the visitor is filling.
 pub(super) fn order(headers: &HeaderMap) -> Option<OrderId> {
-    headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|cookies| cookies.split(';'))
-        .filter_map(|cookie| cookie.trim().split_once('='))
-        .find(|(name, _)| *name == ORDER_COOKIE)
-        .and_then(|(_, id)| id.parse().ok())
+    cookie(headers, ORDER_COOKIE).and_then(|id| id.parse().ok())
 }
 
 /// The cookie that keeps `order`, or forgets the one there is.
@@ -30,11 +25,7 @@ pub(super) fn order_cookie(order: Option<OrderId>, headers: &HeaderMap) -> Heade
         Some(id) => (id.to_string(), ORDER_COOKIE_SECONDS),
         None => (String::new(), 0),
     };
-    // A shop on a plain port must work too, so the cookie is `Secure` only where TLS ends in front of us.
-    let secure = if headers.get(X_FORWARDED_PROTO).is_some_and(|scheme| scheme == "https") { "; Secure" } else { "" };
-    let text = format!("{ORDER_COOKIE}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
-    // Hexadecimal digits and fixed text are always fit for a header.
-    HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""))
+    set_cookie(ORDER_COOKIE, &value, "/", seconds, headers)
 }
 
 /// Whether a form comes from one of our own pages. Browsers say where it comes from; programs that say nothing hold no
@@ -84,13 +75,5 @@ mod tests {
         ] {
             assert!(!is_own_form(&foreign), "{foreign:?}");
         }
-    }
-
-    #[test]
-    fn the_cookie_is_secure_where_tls_ends_in_front_of_us() {
-        let plain = order_cookie(None, &headers(&[]));
-        assert_eq!(plain, "order=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict");
-        let behind_tls = order_cookie(None, &headers(&[("x-forwarded-proto", "https")]));
-        assert!(behind_tls.to_str().expect("text").ends_with("; Secure"));
     }
 }

@@ -1,0 +1,166 @@
+//! More commands than a shop can do, and clients that are slow on purpose; only `SOAK=overload make soak` runs it.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use e2e::cluster::{Share, Shop, TestNamespace, in_namespace};
+use load::ledger::Ledger;
+use load::report::Report;
+use load::run::Rates;
+use serde_json::json;
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use crate::traffic::{Traffic, assert_no_failure};
+
+/// What the only worker may take of a core, so that it is what can do least: web and what drives it have the rest.
+const WORKER_CPU: &str = "400m";
+
+/// Adds a second at which looking for the peak begins; a tenth as many orders are made.
+const FIRST_RATE: f64 = 100.0;
+
+/// How long one rate is tried.
+const TRY: Duration = Duration::from_secs(10);
+
+/// How long the overload lasts.
+const OVERLOAD: Duration = Duration::from_mins(1);
+
+/// Longest that it takes until everything is as before.
+const RECOVERED: Duration = Duration::from_secs(5);
+
+/// Longest that a command takes that is accepted, whatever else comes.
+const ANSWERED_MS: f64 = 500.0;
+
+/// Adds a second that leave room for the slow ones.
+const NORMAL: f64 = 100.0;
+
+/// Connections that send their headers a few bytes at a time.
+const SLOW_CONNECTIONS: u32 = 4_000;
+
+/// Rounds without and with them, and how long each lasts.
+const SLOW_ROUNDS: usize = 7;
+const SLOW_ROUND: Duration = Duration::from_secs(15);
+
+/// Head of the tables that are printed.
+const HEAD: &str =
+    "| load | adds asked a second | answered as asked a second | p99 (ms) | others |\n|---|---|---|---|---|";
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: SOAK=overload make soak"]
+async fn three_times_what_a_shop_can_do_leaves_nine_tenths_of_it_in_time_and_is_over_in_five_seconds() {
+    in_namespace(Share::Alone, "overload", async |namespace| {
+        let shop = shop(&namespace).await;
+        println!("{HEAD}");
+        let (mut peak, mut rate) = (0.0, FIRST_RATE);
+        loop {
+            let report = put(&shop, "looking for the peak", rate, TRY).await;
+            if goodput(&report) <= peak {
+                break;
+            }
+            peak = goodput(&report);
+            rate *= 2.0;
+        }
+        // As many adds a second as make three times the peak with their creates.
+        let report = put(&shop, "three times the peak", peak * 3.0 * 10.0 / 11.0, OVERLOAD).await;
+        sleep(RECOVERED).await;
+        let after = put(&shop, "normal, 5 s later", peak / 4.0, TRY).await;
+        assert!(goodput(&report) >= 0.9 * peak, "{:.0} of {peak:.0} a second", goodput(&report));
+        for report in [&report, &after] {
+            assert!(p99(report) <= ANSWERED_MS, "p99 {:.0} ms", p99(report));
+        }
+        assert_no_failure("after the overload", &after);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: SOAK=overload make soak"]
+async fn four_thousand_slow_connections_raise_the_p99_of_others_by_less_than_a_fifth() {
+    in_namespace(Share::Alone, "slow", async |namespace| {
+        let shop = shop(&namespace).await;
+        let url = shop.url().await;
+        let (mut alone, mut beside) = (Vec::new(), Vec::new());
+        println!("{HEAD}");
+        for _ in 0..SLOW_ROUNDS {
+            alone.push(p99(&put(&shop, "alone", NORMAL, SLOW_ROUND).await));
+            let slow = SlowClients::start(&url);
+            sleep(Duration::from_secs(3)).await;
+            let report = put(&shop, "beside slow connections", NORMAL, SLOW_ROUND).await;
+            slow.end();
+            assert_no_failure("beside slow connections", &report);
+            beside.push(p99(&report));
+            sleep(Duration::from_secs(3)).await;
+        }
+        let (alone, beside) = (median(alone), median(beside));
+        println!("p99 {alone:.0} ms alone, {beside:.0} ms beside {SLOW_CONNECTIONS} slow connections: medians of {SLOW_ROUNDS}");
+        assert!(beside < 1.2 * alone, "{beside:.0} ms beside, {alone:.0} ms alone");
+    })
+    .await;
+}
+
+async fn shop(namespace: &TestNamespace) -> Shop {
+    let mut spec = namespace.small_shop();
+    spec["worker"] = json!({
+        "autoscaling": {"minReplicas": 1, "maxReplicas": 1},
+        "resources": {"requests": {"cpu": WORKER_CPU}, "limits": {"cpu": WORKER_CPU}},
+    });
+    Shop::ready(namespace, "corner", &spec).await
+}
+
+/// Asks a shop for so many adds a second, with their creates, and prints a row of what came of them.
+async fn put(shop: &Shop, what: &str, adds: f64, duration: Duration) -> Report {
+    let traffic = Traffic::start(shop, Rates { searches: 0.0, adds, submits: 0.0 }, Ledger::none()).await;
+    sleep(duration).await;
+    let report = traffic.end().await;
+    let faults: Vec<_> = report.kinds.values().flat_map(|row| &row.faults).collect();
+    println!("| {what} | {adds:.0} | {:.0} | {:.0} | {faults:?} |", goodput(&report), p99(&report));
+    assert_eq!(report.generator.overruns, 0, "the generator could not keep up");
+    report
+}
+
+/// Commands answered as asked in a second.
+fn goodput(report: &Report) -> f64 {
+    report.kinds.values().map(|row| row.ok_per_second).sum()
+}
+
+/// The worst p99 of all kinds of commands, of those that were answered as asked, from the time that each was due.
+fn p99(report: &Report) -> f64 {
+    report.kinds.values().map(|row| row.latency_ms.p99).fold(0.0, f64::max)
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Clients that send their headers a few bytes at a time, on as many connections as the shop has not closed, and then anew.
+struct SlowClients(JoinHandle<()>);
+
+impl SlowClients {
+    fn start(url: &str) -> Self {
+        let url = format!("{url}/");
+        Self(tokio::spawn(async move {
+            loop {
+                slowhttptest(&url).wait().await.expect("slowhttptest runs");
+            }
+        }))
+    }
+
+    fn end(self) {
+        self.0.abort();
+    }
+}
+
+fn slowhttptest(url: &str) -> Child {
+    let connections = SLOW_CONNECTIONS.to_string();
+    // The load gets a core whenever it wants one: the time of these clients must not pass for the shop's.
+    Command::new("chrt")
+        .args(["--idle", "0", "slowhttptest", "-H", "-c", &connections, "-r", "2000", "-i", "2", "-x", "10", "-p", "3"])
+        .args(["-t", "GET", "-l", "7", "-u", url])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("slowhttptest is installed: dev/prerequisites.sh slowhttptest=slowhttptest")
+}

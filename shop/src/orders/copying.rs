@@ -1,0 +1,221 @@
+//! Copies a shard's database from one store to another while it is in use, and shows that the copy is whole. Does I/O.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::{ObjectStore, path::Path};
+use sha2::{Digest, Sha256};
+use slatedb::{PathResolver, VersionedManifest, admin::AdminBuilder};
+use storage_adapters::{BlobInfo, BlobStore, ByteStream, Error, ErrorKind, GetOptions, Key, PutMode};
+
+use super::{
+    blobs,
+    clock::MachineClock,
+    object_store_bridge::{Gate, ObjectStoreBridge},
+};
+
+/// Files copied at once.
+const FILES_AT_ONCE: usize = 16;
+
+/// Largest file that is held in memory whole; a larger one is passed on piece by piece.
+const HELD_WHOLE: u64 = 1024 * 1024;
+
+/// Folder of the log.
+const LOG: &str = "wal/";
+
+/// Why a database was not copied.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CopyError {
+    /// A store could not be read or written.
+    #[error(transparent)]
+    Store(#[from] Error),
+    /// The target holds something else under the name of a file.
+    #[error("the target holds other bytes than the source in {0}; empty the target, or name another")]
+    Differs(Key),
+    /// The database's own records cannot be read.
+    #[error(transparent)]
+    Database(#[from] slatedb::Error),
+    /// Files that the copy needs are not in it.
+    #[error("the copy is not whole: {0}")]
+    NotWhole(String),
+}
+
+/// A file that is in the target as it is in the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Copied {
+    bytes: u64,
+    sha256: [u8; 32],
+}
+
+/// What one pass did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pass {
+    /// Files that are new in the target.
+    pub(super) files: u64,
+    /// Their bytes.
+    pub(super) bytes: u64,
+}
+
+/// A database as one store holds it.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    /// The store.
+    pub(super) blobs: Arc<dyn BlobStore>,
+    /// Where in it the database is.
+    pub(super) path: String,
+}
+
+/// A copy of a database that is being made. All its files are written once, so what was copied stays right.
+#[derive(Debug)]
+pub(super) struct Copying {
+    from: Place,
+    to: Place,
+    /// By name below the database's path.
+    copied: BTreeMap<String, Copied>,
+}
+
+impl Place {
+    fn key(&self, name: &str) -> Result<Key, Error> {
+        blobs::key(&format!("{}/{name}", self.path))
+    }
+
+    async fn digest(&self, name: &str) -> Result<[u8; 32], Error> {
+        let blob = self.blobs.get(&self.key(name)?, GetOptions::default()).await?;
+        let digest = blob.body.try_fold(Sha256::new(), |digest, part| async move { Ok(digest.chain_update(part)) });
+        Ok(digest.await?.finalize().into())
+    }
+}
+
+impl Copying {
+    /// Of the database `from`, to `to`.
+    pub(super) fn new(from: Place, to: Place) -> Self {
+        Self { from, to, copied: BTreeMap::new() }
+    }
+
+    /// Copies the files that are there and were not copied yet.
+    pub(super) async fn pass(&mut self) -> Result<Pass, CopyError> {
+        let folder = format!("{}/", self.from.path);
+        let found: Vec<BlobInfo> = self.from.blobs.list(&folder, None).try_collect().await?;
+        let news: Vec<String> = found
+            .iter()
+            .filter_map(|info| info.key.as_str().strip_prefix(&folder))
+            .filter(|name| !self.copied.contains_key(*name))
+            .map(str::to_owned)
+            .collect();
+        let this = &*self;
+        let copies = stream::iter(news).map(|name| async move {
+            let copied = this.copy(&name).await?;
+            Ok::<_, CopyError>(copied.map(|copied| (name, copied)))
+        });
+        let done: Vec<_> = copies.buffer_unordered(FILES_AT_ONCE).try_collect().await?;
+        let mut pass = Pass::default();
+        for (name, copied) in done.into_iter().flatten() {
+            pass.files += 1;
+            pass.bytes += copied.bytes;
+            self.copied.insert(name, copied);
+        }
+        Ok(pass)
+    }
+
+    /// Copies one file; none when the database has deleted it since it was listed.
+    async fn copy(&self, name: &str) -> Result<Option<Copied>, CopyError> {
+        let blob = match self.from.blobs.get(&self.from.key(name)?, GetOptions::default()).await {
+            Ok(blob) => blob,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let (bytes, metadata, target) = (blob.info.size, blob.metadata, self.to.key(name)?);
+        let hashed = Hashed::default();
+        let body = hashed.watch(blob.body);
+        let put = if bytes <= HELD_WHOLE {
+            let whole = body.try_fold(Vec::new(), |mut whole, part| async move {
+                whole.extend_from_slice(&part);
+                Ok(whole)
+            });
+            self.to.blobs.put(&target, Bytes::from(whole.await?), &metadata, PutMode::IfAbsent).await
+        } else {
+            self.to.blobs.put_stream(&target, body, &metadata, PutMode::IfAbsent).await
+        };
+        match put {
+            Ok(_) => Ok(Some(Copied { bytes, sha256: hashed.digest() })),
+            // It is there from an earlier try, perhaps another worker's.
+            Err(error) if matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Unknown) => {
+                let (ours, theirs) = tokio::try_join!(self.from.digest(name), self.to.digest(name))?;
+                if ours == theirs { Ok(Some(Copied { bytes, sha256: ours })) } else { Err(CopyError::Differs(target)) }
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Shows that the copy of a database that nobody writes any more is whole: each table that its newest manifest and its
+    /// checkpoints name is there, and the log from where they end to its last file, without a gap.
+    pub(super) async fn show_whole(&self) -> Result<(), CopyError> {
+        let gate = Arc::new(Gate::new(Arc::new(MachineClock), false));
+        let store: Arc<dyn ObjectStore> = Arc::new(ObjectStoreBridge::new(Arc::clone(&self.to.blobs), gate));
+        let admin = AdminBuilder::new(self.to.path.as_str(), store).build();
+        let manifest = admin.read_manifest(None).await?;
+        let manifest = manifest.ok_or_else(|| CopyError::NotWhole("it has no manifest".into()))?;
+        self.has_tables_of(&manifest)?;
+        for checkpoint in manifest.checkpoints() {
+            let named = admin.read_manifest(Some(checkpoint.manifest_id)).await?;
+            self.has_tables_of(&named.ok_or_else(|| {
+                CopyError::NotWhole(format!("the manifest {} of a checkpoint is missing", checkpoint.manifest_id))
+            })?)?;
+        }
+        self.has_log_after(manifest.replay_after_wal_id()).await
+    }
+
+    fn has_tables_of(&self, manifest: &VersionedManifest) -> Result<(), CopyError> {
+        let paths = PathResolver::new(Path::from(self.to.path.as_str()), manifest);
+        let folder = format!("{}/", self.to.path);
+        for view in manifest.all_sst_views() {
+            let path = paths.sst_path(&view.sst.id);
+            let is_copied = path.as_ref().strip_prefix(&folder).is_some_and(|name| self.copied.contains_key(name));
+            if !is_copied {
+                return Err(CopyError::NotWhole(format!("the table {path} is missing")));
+            }
+        }
+        Ok(())
+    }
+
+    async fn has_log_after(&self, end_of_tables: u64) -> Result<(), CopyError> {
+        let numbers = self.copied.keys().filter_map(|name| name.strip_prefix(LOG)?.strip_suffix(".sst")?.parse().ok());
+        let last = numbers.max().unwrap_or(0).max(end_of_tables);
+        if let Some(gap) = (end_of_tables + 1..=last).find(|number| !self.copied.contains_key(&log_file(*number))) {
+            return Err(CopyError::NotWhole(format!("the file {} is missing", log_file(gap))));
+        }
+        // A listing that ended too early would end the log as well.
+        match self.from.blobs.head(&self.from.key(&log_file(last + 1))?).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error.into()),
+            Ok(_) => Err(CopyError::NotWhole(format!("the file {} is missing", log_file(last + 1)))),
+        }
+    }
+}
+
+fn log_file(number: u64) -> String {
+    format!("{LOG}{number:020}.sst")
+}
+
+/// The digest of a body that passes by.
+#[derive(Clone, Default)]
+struct Hashed(Arc<Mutex<Sha256>>);
+
+impl Hashed {
+    fn watch(&self, body: ByteStream) -> ByteStream {
+        let hashed = self.clone();
+        body.inspect_ok(move |part| hashed.0.lock().unwrap_or_else(PoisonError::into_inner).update(part)).boxed()
+    }
+
+    fn digest(&self) -> [u8; 32] {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone().finalize().into()
+    }
+}
+
+#[cfg(test)]
+#[path = "copying_tests.rs"]
+mod tests;

@@ -1,0 +1,137 @@
+//! Shards that move from one store to another while people buy.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use storage_adapters::{
+    ErrorKind, Store,
+    config::{EmbeddedConfig, Provider, StorageConfig},
+    decorators::{Fault, FaultPlan, Operation, Rule},
+};
+
+use super::{
+    lease::{Lease, Leases, Switch},
+    registry::Registry,
+    stored::StoredOrders,
+    test_workers::{PATIENCE, Running, Shoppers, create, start_between, until},
+};
+use crate::domain::OrderId;
+
+/// The store that passes for one of AWS.
+const AWAY: Provider = Provider::Aws;
+const BACK: Provider = Provider::Embedded;
+
+/// A plan without a fault.
+fn calm() -> Arc<FaultPlan> {
+    FaultPlan::new(1)
+}
+
+async fn store(folder: &Path) -> Store {
+    Store::open(&StorageConfig::from(EmbeddedConfig { path: folder.join("store") })).await.expect("a store")
+}
+
+async fn leases(folder: &Path) -> Leases {
+    let registry = Registry::new(store(folder).await.blobs).expect("a registry");
+    registry.leases().await.expect("leases").0
+}
+
+/// Has all shards move to `to`, as the operator asks for it: by a record in the store where they live.
+async fn switch(from: &Path, number: u64, to: Provider) {
+    let registry = Registry::new(store(from).await.blobs).expect("a registry");
+    registry.wish(Switch { number, to }).await.expect("wishes");
+}
+
+/// Whether a worker answers for all shards, and each lives in this store.
+fn lives_in(running: &Running, home: Provider) -> bool {
+    let leases = running.worker.service.leases().living_in(home);
+    let serves = |(number, lease): (&u16, &Lease)| {
+        running.worker.service.serving(*number).is_some_and(|shard| shard.epoch == lease.epoch)
+    };
+    leases.shards.len() == 4 && leases.shards.iter().all(serves)
+}
+
+/// Checks that a store holds these orders, and no other.
+async fn assert_stored(folder: &Path, home: Provider, running: &Running, orders: &[(OrderId, u32)]) {
+    let client = running.client();
+    for (order, added) in orders {
+        let stored = client.read(*order).await.expect("reads").order;
+        assert_eq!(stored.items[0].quantity.get(), *added, "{order}");
+    }
+    let stored = StoredOrders::find(store(folder).await.blobs, home).await.expect("a store");
+    let report = stored.verify(None).await.expect("reads");
+    assert_eq!((report.faults.as_slice(), report.orders), (&[][..], u64::try_from(orders.len()).expect("few")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_shards_move_there_and_back_while_people_buy_and_no_command_fails() {
+    let (here, there) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let running = start_between(here.path(), there.path(), &calm()).await;
+    running.ready().await;
+    let shoppers = Shoppers::start(&running, 8).await;
+    switch(here.path(), 1, AWAY).await;
+    until("all shards live in the other store", || lives_in(&running, AWAY)).await;
+    let left = leases(here.path()).await;
+    assert!(left.shards.values().all(|lease| lease.home == AWAY && lease.holder.is_none() && lease.generation == 2));
+    switch(there.path(), 2, BACK).await;
+    until("all shards are back", || lives_in(&running, BACK)).await;
+    let orders = shoppers.end().await;
+    assert!(orders.iter().all(|(_, added)| *added > 0));
+    running.ready().await;
+    assert_stored(here.path(), BACK, &running, &orders).await;
+    let left = leases(there.path()).await;
+    assert!(left.shards.values().all(|lease| lease.home == BACK && lease.generation == 3), "{left:?}");
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_starts_where_the_shards_left_finds_where_they_are() {
+    let (here, there) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let first = start_between(here.path(), there.path(), &calm()).await;
+    first.ready().await;
+    let order = create(&first.client()).await;
+    switch(here.path(), 1, AWAY).await;
+    until("all shards live in the other store", || lives_in(&first, AWAY)).await;
+    first.crash().await;
+    let second = start_between(here.path(), there.path(), &calm()).await;
+    until("the next worker has them there", || lives_in(&second, AWAY)).await;
+    second.ready().await;
+    second.client().read(order).await.expect("reads");
+    second.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_fails_keeps_the_shards_where_they_are_and_they_move_when_it_is_mended() {
+    let (here, there) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let plan = calm();
+    let running = start_between(here.path(), there.path(), &plan).await;
+    running.ready().await;
+    let shoppers = Shoppers::start(&running, 4).await;
+    plan.add(Rule::always(Operation::Put, Fault::Fail(ErrorKind::Denied)));
+    switch(here.path(), 1, AWAY).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(lives_in(&running, BACK), "{:?}", running.worker.status());
+    plan.clear();
+    until("all shards live in the other store", || lives_in(&running, AWAY)).await;
+    let orders = shoppers.end().await;
+    assert_stored(there.path(), AWAY, &running, &orders).await;
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_killed_amid_the_move_loses_nothing_and_the_next_ends_it() {
+    let (here, there) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let first = start_between(here.path(), there.path(), &calm()).await;
+    first.ready().await;
+    let shoppers = Shoppers::start(&first, 8).await;
+    let answered = || first.worker.service.shards().iter().map(|shard| shard.answered()).sum::<u64>();
+    until("everybody has bought something", || answered() >= 100).await;
+    let orders = shoppers.end().await;
+    switch(here.path(), 1, AWAY).await;
+    let some_moved = || first.worker.service.leases().shards.values().any(|lease| lease.home == AWAY);
+    until("the first shard has moved", some_moved).await;
+    first.crash().await;
+    let second = start_between(here.path(), there.path(), &calm()).await;
+    until("the rest has moved as well", || lives_in(&second, AWAY)).await;
+    tokio::time::timeout(PATIENCE, second.worker.settings.readiness.ready()).await.expect("ready");
+    assert_stored(there.path(), AWAY, &second, &orders).await;
+    second.end().await;
+}
