@@ -33,6 +33,10 @@ make_network() {
     ip route add "$CLUSTER_RANGE" dev "$DEVICE" src "$NODE_IP"
 }
 
+# The pods together get eight times as much of the cores as all daemons of the cluster, when both want them: on a real node
+# the control plane, the clouds and the shoppers have machines of their own.
+POD_SHARES=8192
+
 # The kubelet wants its root group to be there, in each hierarchy of version 1 or in the one of version 2.
 make_control_groups() {
     local root=/sys/fs/cgroup hierarchy file
@@ -41,6 +45,7 @@ make_control_groups() {
         for file in "$root/cgroup.subtree_control" "$root/$CGROUP/cgroup.subtree_control"; do
             echo '+cpu +cpuset +io +memory +pids' >"$file" || fail "$file takes no controllers; the kubelet needs them"
         done
+        echo $((POD_SHARES / 10)) >"$root/$CGROUP/cpu.weight"
         return
     fi
     for hierarchy in "$root"/*/; do
@@ -50,6 +55,7 @@ make_control_groups() {
         for file in cpuset.cpus cpuset.mems; do
             [[ ! -f $hierarchy$file ]] || cat "$hierarchy$file" >"$hierarchy$CGROUP/$file"
         done
+        [[ ! -f $hierarchy$CGROUP/cpu.shares ]] || echo "$POD_SHARES" >"$hierarchy$CGROUP/cpu.shares"
     done
 }
 

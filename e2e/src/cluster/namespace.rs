@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use futures::FutureExt;
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolume};
@@ -14,6 +15,13 @@ use super::operator::ensure_operator;
 use super::provider::{new_store, new_store_beside, servers};
 use super::shop::embedded;
 use super::turn::{Share, Turn};
+use crate::wait::until;
+
+/// What the names of all tests' namespaces begin with.
+const PREFIX: &str = "e2e-";
+
+/// Longest that the pods of tests that ended take to be gone.
+const GONE: Duration = Duration::from_mins(2);
 
 /// The namespace of one test.
 #[derive(Clone)]
@@ -35,7 +43,10 @@ where
     let _turn = Turn::on_cluster(share).await;
     let client = Client::try_default().await.expect("KUBECONFIG names a cluster");
     ensure_operator().await;
-    let name = format!("e2e-{name}-{:04x}", std::process::id() & 0xffff);
+    if share == Share::Alone {
+        at_rest(&client).await;
+    }
+    let name = format!("{PREFIX}{name}-{:04x}", std::process::id() & 0xffff);
     create(&client, &name).await;
     let storage = new_store(&client, &name).await;
     let namespace = TestNamespace { client, name, storage };
@@ -47,6 +58,22 @@ where
     if let Err(failed) = ended {
         std::panic::resume_unwind(failed);
     }
+}
+
+/// Waits until nothing is left of tests that ended: their pods, on their way out, would take the cores of what is measured.
+async fn at_rest(client: &Client) {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    until("the namespaces of other tests are gone", GONE, async || {
+        let list = namespaces.list_metadata(&ListParams::default()).await.map_err(|error| error.to_string())?;
+        let left: Vec<_> = list
+            .items
+            .into_iter()
+            .filter_map(|namespace| namespace.metadata.name)
+            .filter(|name| name.starts_with(PREFIX))
+            .collect();
+        if left.is_empty() { Ok(()) } else { Err(left.join(", ")) }
+    })
+    .await;
 }
 
 async fn create(client: &Client, name: &str) {

@@ -30,8 +30,8 @@ pub struct Shop {
 pub fn embedded() -> Value {
     json!({
         "storage": {"provider": "Embedded", "embedded": {"volumeClaim": {"size": "1Gi"}}},
-        "web": {"autoscaling": {"minReplicas": 2, "maxReplicas": 2}, "resources": {"requests": {"cpu": "20m"}}},
-        "worker": {"autoscaling": {"minReplicas": 2, "maxReplicas": 2}, "resources": {"requests": {"cpu": "20m"}}},
+        "web": {"autoscaling": {"minReplicas": 2, "maxReplicas": 2}, "resources": {"requests": {"cpu": "60m"}}},
+        "worker": {"autoscaling": {"minReplicas": 2, "maxReplicas": 2}, "resources": {"requests": {"cpu": "60m"}}},
     })
 }
 

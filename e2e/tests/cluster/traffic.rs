@@ -46,9 +46,12 @@ impl Traffic {
     }
 }
 
-/// One in so many requests may have an unknown end under availability while something is cut off or dies: the service level, in
-/// whole requests, rounded up.
+/// One in so many requests may fail under availability while something is cut off or dies: the service level, in whole requests,
+/// rounded up.
 const ONE_IN: u64 = 1_000;
+
+/// How it may: nobody knows what became of it, or a pod that had no core in time knows that it was not done.
+const MAY_FAIL_BY: [&str; 2] = ["503_outcome_unknown", "503_not_done"];
 
 /// Checks that as many requests were answered as asked as availability promises, and says how many there were.
 pub(crate) fn assert_available(what: &str, report: &Report) {
@@ -58,7 +61,7 @@ pub(crate) fn assert_available(what: &str, report: &Report) {
     println!("{what}: {ok} of {requests} requests succeeded, the others: {faults:?}");
     let most = requests.div_ceil(ONE_IN);
     assert!(requests - ok <= most, "{what}: more than {most} of {requests} requests failed: {faults:?}");
-    assert!(faults.iter().all(|(fault, _)| *fault == "503_outcome_unknown"), "{what}: {faults:?}");
+    assert!(faults.iter().all(|(fault, _)| MAY_FAIL_BY.contains(&fault.as_str())), "{what}: {faults:?}");
 }
 
 /// Checks that every request was answered as asked, and says how many there were.

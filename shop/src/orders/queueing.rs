@@ -1,7 +1,14 @@
 //! Web's way into the queue, for commands whose owner is out of reach: gathered into packs, each answered for when its pack
 //! is durable. Does I/O.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures::{StreamExt, stream::FuturesUnordered};
 use storage_adapters::{ErrorKind, MAX_PACK_BYTES, Queue};
@@ -44,7 +51,19 @@ struct Waiting {
     leave_at: Instant,
     /// When its customer must have been answered.
     deadline: Instant,
+    settled: Settled,
     done: oneshot::Sender<Queued>,
+}
+
+/// What becomes of a command that waits is settled once: it leaves, or its customer is told that it never will.
+#[derive(Clone, Debug, Default)]
+struct Settled(Arc<AtomicBool>);
+
+impl Settled {
+    /// Whether it falls to the caller to settle it.
+    fn settle(&self) -> bool {
+        !self.0.swap(true, Ordering::Relaxed)
+    }
 }
 
 /// Hands commands to the [`Packer`]. Clones share it.
@@ -74,11 +93,14 @@ impl WayOut {
             return Queued::No;
         }
         let (done, answer) = oneshot::channel();
-        if self.0.try_send(Waiting { command, bytes, leave_at, deadline, done }).is_err() {
+        let settled = Settled::default();
+        if self.0.try_send(Waiting { command, bytes, leave_at, deadline, settled: settled.clone(), done }).is_err() {
             return Queued::No;
         }
         match timeout_at(deadline, answer).await {
             Ok(Ok(queued)) => queued,
+            // A pod that had no core for a while may not have sent it yet.
+            Ok(Err(_)) | Err(_) if settled.settle() => Queued::No,
             Ok(Err(_)) | Err(_) => Queued::Perhaps,
         }
     }
@@ -102,6 +124,7 @@ impl Packer {
                         let (leaving, staying): (Vec<_>, Vec<_>) =
                             gathered.into_iter().partition(|waiting| is_full || waiting.leave_at <= now + TOGETHER);
                         gathered = staying;
+                        let leaving = leaving.into_iter().filter(|waiting| waiting.settled.settle()).collect();
                         for pack in packs::cut(leaving, |waiting| waiting.bytes) {
                             sending.push(send(&self.queues, pack));
                         }

@@ -1,3 +1,4 @@
+use futures::FutureExt;
 use storage_adapters::{
     Store,
     config::{EmbeddedConfig, StorageConfig},
@@ -105,13 +106,27 @@ async fn a_queue_that_gives_no_answer_leaves_the_outcome_open_and_one_that_refus
 }
 
 #[tokio::test]
+async fn one_that_did_not_leave_in_time_is_known_not_to_be_queued_and_never_is() {
+    let queue = TestQueue::new().await;
+    let (way_out, packer) = way_out(vec![Arc::clone(&queue.queue)]);
+    let now = Instant::now();
+    // The packer has no core until the customer was answered.
+    assert_eq!(way_out.queue(command(1), now, now + PATIENCE / 100).await, Queued::No);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move { match packer.run().await {} });
+    let now = Instant::now();
+    assert_eq!(way_out.queue(command(2), now, now + PATIENCE).await, Queued::Yes);
+    assert_eq!(queue.packs().await, [[command(2)]]);
+}
+
+#[tokio::test]
 async fn no_more_than_so_many_commands_wait() {
     let queue = TestQueue::new().await;
     // Nobody packs.
     let (way_out, _packer) = way_out(vec![Arc::clone(&queue.queue)]);
-    let deadline = Instant::now() + Duration::from_millis(100);
-    let one_more = MOST_WAITING as u128 + 1;
-    let queueing = (0..one_more).map(|number| way_out.queue(command(number), deadline, deadline));
-    let queued = futures::future::join_all(queueing).await;
-    assert_eq!(queued.iter().filter(|queued| **queued == Queued::No).count(), 1);
+    let deadline = Instant::now() + PATIENCE;
+    let mut waiting: FuturesUnordered<_> =
+        (0..MOST_WAITING as u128).map(|number| way_out.queue(command(number), deadline, deadline)).collect();
+    assert_eq!(tokio::task::unconstrained(waiting.next()).now_or_never(), None, "each of them waits");
+    assert_eq!(way_out.queue(command(MOST_WAITING as u128), deadline, deadline).now_or_never(), Some(Queued::No));
 }

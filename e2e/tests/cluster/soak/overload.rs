@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use crate::traffic::{Traffic, assert_no_failure};
 
 /// What the only worker may take of a core, so that it is what can do least: web and what drives it have the rest.
-const WORKER_CPU: &str = "400m";
+const WORKER_CPU: &str = "150m";
 
 /// Adds a second at which looking for the peak begins; a tenth as many orders are made.
 const FIRST_RATE: f64 = 100.0;
