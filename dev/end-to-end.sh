@@ -35,7 +35,7 @@ mapfile -t programs < <(
 ((${#programs[@]})) || fail "the end-to-end tests did not compile: cargo test --workspace --no-run"
 
 # Tests that need nothing of one provider; they run on each.
-ON_EVERY_PROVIDER=(selling:: faults:: catalogue:: deletion:: children:: browser:: rolling:: policies:: orders:: partition:: storage::an_emptied)
+ON_EVERY_PROVIDER=(selling:: faults:: catalogue:: deletion:: children:: browser:: rolling:: policies:: orders:: partition:: switching:: storage::an_emptied)
 PROVIDERS=${PROVIDERS:-embedded aws azure}
 LOGS=$(mktemp -d)
 trap 'jobs -p | xargs --no-run-if-empty kill 2>/dev/null; rm -rf "$LOGS"' EXIT

@@ -41,6 +41,9 @@ pub struct Durations(Histogram<u64>);
 
 const LONGEST_MICROSECONDS: u64 = 600_000_000;
 
+/// Longest that a command is to take.
+const HALF_A_SECOND: Duration = Duration::from_millis(500);
+
 impl Default for Durations {
     #[expect(clippy::expect_used, reason = "the bounds are constants that are always taken")]
     fn default() -> Self {
@@ -65,6 +68,12 @@ impl Durations {
             p999: self.milliseconds(0.999),
             max: self.milliseconds(1.0),
         }
+    }
+
+    /// How many took no longer.
+    #[must_use]
+    pub fn within(&self, limit: Duration) -> u64 {
+        self.0.count_between(0, u64::try_from(limit.as_micros()).unwrap_or(u64::MAX))
     }
 
     fn milliseconds(&self, quantile: f64) -> f64 {
@@ -151,6 +160,8 @@ pub struct KindReport {
     pub requests: u64,
     /// Answered as asked.
     pub ok: u64,
+    /// Of these, answered within half a second from the due time, as commands are to be.
+    pub ok_within_500_ms: u64,
     /// Answered as asked, a second.
     pub ok_per_second: f64,
     /// The others, by what went wrong.
@@ -170,6 +181,7 @@ impl KindReport {
             asked_per_second,
             requests: tally.ok + tally.failures(),
             ok: tally.ok,
+            ok_within_500_ms: tally.latency.within(HALF_A_SECOND),
             ok_per_second: if seconds > 0.0 { tally.ok as f64 / seconds } else { 0.0 },
             faults: tally.faults.clone(),
             latency_ms: tally.latency.summary(),

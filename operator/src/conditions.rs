@@ -2,6 +2,8 @@
 
 use shop_contract::status::WaitingReason;
 
+use crate::api::SwitchPhase;
+
 /// What a condition is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConditionType {
@@ -13,6 +15,8 @@ pub enum ConditionType {
     Progressing,
     /// Something is wrong that needs somebody.
     Degraded,
+    /// The shop's data is on its way to another provider.
+    Switching,
     /// The operator was told to leave the shop alone.
     ReconciliationPaused,
 }
@@ -26,6 +30,7 @@ impl ConditionType {
             Self::Available => "Available",
             Self::Progressing => "Progressing",
             Self::Degraded => "Degraded",
+            Self::Switching => "Switching",
             Self::ReconciliationPaused => "ReconciliationPaused",
         }
     }
@@ -70,6 +75,8 @@ pub enum Reason {
     Waiting(WaitingReason),
     /// A pod serves without something that it was told to use. (Degraded)
     Lacking,
+    /// How far the data is on its way. (Switching)
+    Switch(SwitchPhase),
     /// Nothing is wrong. (Degraded)
     AsExpected,
     /// `spec.paused` is set. (`ReconciliationPaused`)
@@ -103,6 +110,7 @@ impl Reason {
             Self::AsExpected => "AsExpected",
             Self::Paused => "Paused",
             Self::Reconciling => "Reconciling",
+            Self::Switch(phase) => phase.as_str(),
             Self::Waiting(reason) => match reason {
                 WaitingReason::Starting => "Starting",
                 WaitingReason::StoreEmpty => "StoreEmpty",

@@ -41,6 +41,9 @@ pub fn events(shop: Option<&ValidatedShop>, before: &ShopStatus, after: &ShopSta
     {
         events.push(event(EventType::Warning, &degraded.reason, &degraded.message));
     }
+    if let Some((_, switching)) = changed(ConditionType::Switching) {
+        events.push(event(EventType::Normal, &switching.reason, &switching.message));
+    }
     if let Some((Some(_), paused)) = changed(ConditionType::ReconciliationPaused) {
         events.push(event(EventType::Normal, &paused.reason, &paused.message));
     }

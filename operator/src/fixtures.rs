@@ -145,9 +145,11 @@ pub(crate) fn told(shards: &[u16]) -> PodStatus {
         version: "0.1.0".into(),
         store_owner: Some(UID.into()),
         waiting: Vec::new(),
-        shards: shards.iter().map(|&shard| OwnedShard { shard, epoch: 7 }).collect(),
+        shards: shards.iter().map(|&shard| OwnedShard { shard, epoch: 7, home: None }).collect(),
         queue: Some(QueueStatus { depth: 0, dead_letters: 0 }),
         lacks: Vec::new(),
+        switch: None,
+        settled: None,
     }
 }
 

@@ -32,5 +32,6 @@ pub mod quantity;
 pub mod reconcile;
 pub mod run;
 pub mod status;
+pub mod switching;
 pub mod token;
 pub mod validate;

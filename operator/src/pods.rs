@@ -1,4 +1,4 @@
-//! Asks the pods of a shop how they fare. Does I/O: HTTP to the pods' internal port.
+//! Asks the pods of a shop how they fare, and tells them where its data is to be. Does I/O: HTTP to the pods' internal port.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -6,6 +6,7 @@ use futures::{StreamExt as _, stream};
 use shop_contract::{
     INTERNAL_PORT,
     status::{PodStatus, STATUS_PATH},
+    switch::{SWITCH_PATH, Switch},
 };
 
 use crate::{
@@ -95,15 +96,40 @@ impl PodClient {
         }
     }
 
+    /// Leaves a wish where the shop's data is to live with the first worker that takes it; the next reconciliation sees whether one
+    /// did.
+    pub async fn leave_wish(&self, pods: &[PodState], token: &Token, wish: Switch) {
+        for pod in pods.iter().filter(|pod| pod.component == Component::Worker && worth_asking(pod)) {
+            match self.leave_wish_with(pod.address.as_deref(), token, wish).await {
+                Ok(()) => {
+                    tracing::info!(pod = pod.name, number = wish.number, to = %wish.to, "a worker knows where the data is to be");
+                    self.metrics.count(Counter::PodRequests("answered"));
+                    return;
+                }
+                Err(error) => {
+                    tracing::warn!(pod = pod.name, number = wish.number, to = %wish.to, %error, "a worker did not take a wish");
+                    self.metrics.count(Counter::PodRequests("failed"));
+                }
+            }
+        }
+    }
+
+    async fn leave_wish_with(&self, address: Option<&str>, token: &Token, wish: Switch) -> Result<(), AskError> {
+        let response = self
+            .http
+            .put(url(address, SWITCH_PATH)?)
+            .bearer_auth(token.reveal())
+            .json(&wish)
+            .send()
+            .await
+            .map_err(|error| transport(&error))?;
+        if response.status().is_success() { Ok(()) } else { Err(AskError::Refused(response.status().as_u16())) }
+    }
+
     async fn ask_one(&self, address: Option<&str>, token: &Token) -> Result<PodStatus, AskError> {
-        let address: IpAddr = address.and_then(|text| text.parse().ok()).ok_or(AskError::Address)?;
-        let authority = match address {
-            IpAddr::V4(address) => format!("{address}:{INTERNAL_PORT}"),
-            IpAddr::V6(address) => format!("[{address}]:{INTERNAL_PORT}"),
-        };
         let mut response = self
             .http
-            .get(format!("http://{authority}{STATUS_PATH}"))
+            .get(url(address, STATUS_PATH)?)
             .bearer_auth(token.reveal())
             .send()
             .await
@@ -120,6 +146,15 @@ impl PodClient {
         }
         serde_json::from_slice(&body).map_err(|_| AskError::Malformed)
     }
+}
+
+/// Where a pod answers.
+fn url(address: Option<&str>, path: &str) -> Result<String, AskError> {
+    let address: IpAddr = address.and_then(|text| text.parse().ok()).ok_or(AskError::Address)?;
+    Ok(match address {
+        IpAddr::V4(address) => format!("http://{address}:{INTERNAL_PORT}{path}"),
+        IpAddr::V6(address) => format!("http://[{address}]:{INTERNAL_PORT}{path}"),
+    })
 }
 
 /// Workers know the shards and the queue; a web pod is asked only when it is not ready, for the reason.

@@ -26,6 +26,7 @@ use crate::{
     observe::{ObserveError, observe},
     prune::{PruneError, prune},
     status::{self, Outcome, status},
+    switching::switching,
     token::{Token, TokenError, ensure_token},
     validate::{ValidatedShop, ValidationError, validate},
 };
@@ -112,7 +113,7 @@ async fn reconcile_shop(context: &Context, namespace: &str, name: &str) -> Resul
     };
     let before = found.status();
     let shop = match found.parse() {
-        Ok(shop) => shop,
+        Ok(shop) => shop.at_home(before.provider),
         Err(error) => {
             let after = status::invalid(&before, found.generation(), &error.to_string(), Timestamp::now());
             report(context, &found, None, &before, after).await?;
@@ -125,6 +126,10 @@ async fn reconcile_shop(context: &Context, namespace: &str, name: &str) -> Resul
     }
     let token = changed.as_ref().ok().and_then(Option::as_ref);
     let seen = observe(&context.client, &context.pods, &shop, token).await?;
+    let wish = switching(&shop, &before, &seen, &status::shards(&shop, &before, &seen)).wish;
+    if let (Some(wish), Some(token)) = (wish, token) {
+        context.pods.leave_wish(&seen.pods, token, wish).await;
+    }
     let after = status(&shop, &before, &seen, &outcome(&shop, &changed), Timestamp::now());
     let next = next_look(&before, &after);
     report(context, &found, Some(&shop), &before, after).await?;
@@ -208,9 +213,10 @@ fn outcome(shop: &ValidatedShop, changed: &Result<Option<Token>, ChangeError>) -
 
 /// When to look again, if nothing is heard of the shop until then.
 fn next_look(before: &ShopStatus, after: &ShopStatus) -> Action {
-    // The next look withdraws the permission to set up a store, which is better done at once.
+    // The next look withdraws the permission to set up a store, or has pods begin where the data is now: better done at once.
     let initialised_now = before.store_initialised != Some(true) && after.store_initialised == Some(true);
-    let wait = if initialised_now {
+    let moved_now = before.provider != after.provider;
+    let wait = if initialised_now || moved_now {
         Duration::ZERO
     } else if !status::unsettled(after) {
         SETTLED

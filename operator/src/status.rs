@@ -7,10 +7,11 @@ use shop_contract::status::PodStatus;
 
 use self::findings::Finding;
 use crate::{
-    api::{Condition, ConditionStatus, QueueStatus, ServiceType, ShardStatus, ShopStatus, TierStatus},
+    api::{Condition, ConditionStatus, QueueStatus, ServiceType, ShardStatus, ShopStatus, SwitchStatus, TierStatus},
     conditions::{ConditionType, Reason},
     labels::Component,
     observation::{DeploymentState, Observation, PodState, Report},
+    switching::{Switching, switching},
     validate::ValidatedShop,
 };
 
@@ -104,6 +105,12 @@ pub fn status(
         }
         None => conditions.set(ConditionType::Degraded, false, Reason::AsExpected, "nothing is wrong"),
     }
+    let shards = shards(shop, previous, seen);
+    let Switching { home, wish: _, status: switch } = switching(shop, previous, seen, &shards);
+    if let Some(SwitchStatus { phase, next_step, from, to, .. }) = &switch {
+        let message = format!("from {from} to {to}: {next_step}");
+        conditions.set(ConditionType::Switching, !phase.has_ended(), Reason::Switch(*phase), &message);
+    }
     if paused {
         conditions.set(ConditionType::ReconciliationPaused, true, Reason::Paused, PAUSED);
     } else {
@@ -114,13 +121,14 @@ pub fn status(
     ShopStatus {
         observed_generation: generation,
         url: url(shop, seen),
-        provider: Some(shop.storage.provider_name()),
+        provider: Some(home),
         store_initialised: Some(store_initialised(shop, previous, seen)),
         conditions: conditions.done(),
         web: tier(seen, Component::Web),
         worker: tier(seen, Component::Worker),
-        shards: shards(shop, previous, seen),
+        shards,
         queue: queue(seen).or(if all_workers_told(seen) { None } else { previous.queue }),
+        switch,
     }
 }
 
@@ -142,6 +150,7 @@ pub fn unsettled(status: &ShopStatus) -> bool {
         || !is(ConditionType::Degraded, ConditionStatus::False)
         || status.store_initialised != Some(true)
         || status.shards.iter().any(|shard| shard.owner.is_none())
+        || status.switch.as_ref().is_some_and(|switch| !switch.phase.has_ended())
 }
 
 /// Whether any condition changed in the last `span`.
@@ -221,25 +230,27 @@ fn all_workers_told(seen: &Observation) -> bool {
     seen.pods.iter().filter(|pod| pod.component == Component::Worker).all(|pod| matches!(pod.report, Report::Told(_)))
 }
 
-/// Who owns which shard. While a worker does not answer, what it was last seen to own stands.
-fn shards(shop: &ValidatedShop, previous: &ShopStatus, seen: &Observation) -> Vec<ShardStatus> {
-    let home = shop.storage.provider_name();
+/// Who owns which shard, and where it lives. While a worker does not answer, what it was last seen to own stands.
+#[must_use]
+pub fn shards(shop: &ValidatedShop, previous: &ShopStatus, seen: &Observation) -> Vec<ShardStatus> {
     let complete = all_workers_told(seen);
     (0..shop.shards)
         .map(|id| {
+            let before = previous.shards.iter().find(|shard| shard.id == id);
+            let home = before.map_or(shop.storage.provider_name(), |shard| shard.home);
             let owner = reports(seen)
                 .flat_map(|(pod, report)| report.shards.iter().map(move |owned| (owned, pod)))
                 .filter(|(owned, _)| owned.shard == id)
                 .max_by_key(|(owned, _)| owned.epoch);
             match owner {
-                Some((lease, pod)) => ShardStatus { id, owner: Some(pod.name.clone()), epoch: Some(lease.epoch), home },
-                None if complete => ShardStatus { id, owner: None, epoch: None, home },
-                None => previous.shards.iter().find(|shard| shard.id == id).cloned().unwrap_or(ShardStatus {
+                Some((lease, pod)) => ShardStatus {
                     id,
-                    owner: None,
-                    epoch: None,
-                    home,
-                }),
+                    owner: Some(pod.name.clone()),
+                    epoch: Some(lease.epoch),
+                    home: lease.home.map_or(home, Into::into),
+                },
+                None if complete => ShardStatus { id, owner: None, epoch: None, home },
+                None => before.cloned().unwrap_or(ShardStatus { id, owner: None, epoch: None, home }),
             }
         })
         .collect()

@@ -104,7 +104,9 @@ pub struct ValidatedShop {
 pub struct Storage {
     /// Whether storage that holds a shop already is taken over.
     pub adopt_existing: bool,
-    /// The provider and its settings.
+    /// Where it is to live.
+    pub wanted: StorageProvider,
+    /// Where pods look for it first, with the settings of that.
     pub provider: Provider,
     /// Other clouds whose settings stand beside: second ways out under availability.
     pub others: Vec<CloudStore>,
@@ -168,8 +170,21 @@ pub struct Ingress {
     pub tls_secret: Option<String>,
 }
 
+impl ValidatedShop {
+    /// The same shop, whose data is at `home` so far: pods begin there, and know where it is to be as well.
+    #[must_use]
+    pub fn at_home(mut self, home: Option<StorageProvider>) -> Self {
+        let others = &mut self.storage.others;
+        let at = others.iter().position(|other| Some(other.provider) == home);
+        if let (Some(at), Provider::Cloud(first)) = (at, &mut self.storage.provider) {
+            std::mem::swap(&mut **first, &mut others[at]);
+        }
+        self
+    }
+}
+
 impl Storage {
-    /// The provider as the Shop names it.
+    /// Where pods look for the data first.
     #[must_use]
     pub fn provider_name(&self) -> StorageProvider {
         match &self.provider {
@@ -237,6 +252,7 @@ pub fn validate(shop: &Shop) -> Result<ValidatedShop, ValidationError> {
         owner,
         storage: Storage {
             adopt_existing: storage.adopt_existing,
+            wanted: storage.provider,
             provider: provider(storage)?,
             others: others(storage)?,
         },

@@ -95,7 +95,8 @@ impl Shop {
         condition(&shop, kind).and_then(|found| found["message"].as_str()).unwrap_or_default().to_owned()
     }
 
-    async fn wait(&self, what: &str, limit: Duration, so: impl Fn(&DynamicObject) -> bool) -> DynamicObject {
+    /// Waits until it is so.
+    pub async fn wait(&self, what: &str, limit: Duration, so: impl Fn(&DynamicObject) -> bool) -> DynamicObject {
         let seen = await_condition(self.shops(), &self.name, |shop: Option<&DynamicObject>| shop.is_some_and(&so));
         if let Ok(shop) = tokio::time::timeout(limit, seen).await {
             return shop.expect("the watch goes on").expect("it was seen");

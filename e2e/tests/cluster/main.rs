@@ -21,5 +21,6 @@ mod scaling;
 mod selling;
 mod soak;
 mod storage;
+mod switching;
 mod traffic;
 mod victims;

@@ -12,12 +12,11 @@ use e2e::cluster::{
 use e2e::wait::until;
 use hyper::{Method, StatusCode};
 use load::ledger::{Entry, Ledger, Operation, Outcome};
-use load::report::Report;
 use load::run::Rates;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::traffic::{Traffic, assert_available};
+use crate::traffic::{Traffic, assert_available, assert_quick};
 
 /// As many orders are made as are submitted.
 pub(crate) const RATES: Rates = Rates { searches: 20.0, adds: 70.0, submits: 15.0 };
@@ -37,9 +36,6 @@ fn broken() -> Duration {
 
 /// Longest from the healing until everything that was accepted is applied.
 const PERSISTED: Duration = Duration::from_secs(10);
-
-/// Longest that an answer may take under availability.
-const ANSWERED_MS: f64 = 500.0;
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: make test"]
@@ -100,7 +96,7 @@ async fn cut(shop: &Shop, servers: &[SocketAddr], ledger: &Ledger, path: &Path) 
     cut.heal();
     let healed = Instant::now();
     assert_available("while the network was broken", &report);
-    assert_quick(&report);
+    assert_quick("while the network was broken", &report);
     let api = shop.api().await;
     until_applied(&api, &entries(ledger, path), PERSISTED).await;
     println!("{queued} queued commands applied {:.1} s after the healing", healed.elapsed().as_secs_f64());
@@ -122,7 +118,7 @@ async fn stop_and_kill(shop: &Shop, ledger: &Ledger, path: &Path) {
     sleep(broken()).await;
     let report = traffic.end().await;
     assert_available("while one owner stood still and the other was killed", &report);
-    assert_quick(&report);
+    assert_quick("while one owner stood still and the other was killed", &report);
     until_applied(&shop.api().await, &entries(ledger, path), PERSISTED).await;
 }
 
@@ -158,12 +154,6 @@ async fn stale_order(shop: &Shop, entries: &[Entry]) -> String {
     // Workers empty the queue meanwhile, so the store may hold it already.
     assert_eq!(shown["stale"], true, "{shown}");
     order
-}
-
-fn assert_quick(report: &Report) {
-    for (kind, row) in &report.kinds {
-        assert!(row.latency_ms.p999 <= ANSWERED_MS, "{kind}: p99.9 {:.0} ms", row.latency_ms.p999);
-    }
 }
 
 /// Waits until each order is exactly what its acknowledged commands make of it. Of those with a command whose end is unknown

@@ -6,7 +6,7 @@ use e2e::cluster::Shop;
 use load::commands::Commands;
 use load::http::{Client, ClientOptions};
 use load::ledger::Ledger;
-use load::report::Report;
+use load::report::{KindReport, Report};
 use load::run::{Options, Rates, run};
 use load::target::Target;
 use tokio::sync::oneshot;
@@ -62,6 +62,15 @@ pub(crate) fn assert_available(what: &str, report: &Report) {
     let most = requests.div_ceil(ONE_IN);
     assert!(requests - ok <= most, "{what}: more than {most} of {requests} requests failed: {faults:?}");
     assert!(faults.iter().all(|(fault, _)| MAY_FAIL_BY.contains(&fault.as_str())), "{what}: {faults:?}");
+}
+
+/// Checks that as many requests were answered within half a second as availability promises.
+pub(crate) fn assert_quick(what: &str, report: &Report) {
+    let slow =
+        |(kind, row): (&&str, &KindReport)| (row.ok - row.ok_within_500_ms, format!("{kind} {:?}", row.latency_ms));
+    let (slow, latencies): (Vec<_>, Vec<_>) = report.kinds.iter().map(slow).unzip();
+    let most = report.kinds.values().map(|row| row.requests).sum::<u64>().div_ceil(ONE_IN);
+    assert!(slow.iter().sum::<u64>() <= most, "{what}: more than {most} requests took over 500 ms: {latencies:?}");
 }
 
 /// Checks that every request was answered as asked, and says how many there were.

@@ -9,7 +9,7 @@ pub use self::{
         Autoscaling, CatalogueSpec, DeletionPolicy, ExposeSpec, IngressSpec, OnPartition, OnPartitionSpec, OrdersSpec,
         Quantities, Resources, ServiceSpec, ServiceType, Shop, ShopSpec, TierSpec, WorkerAutoscaling, WorkerSpec,
     },
-    status::{Condition, ConditionStatus, QueueStatus, ShardStatus, ShopStatus, TierStatus},
+    status::{Condition, ConditionStatus, QueueStatus, ShardStatus, ShopStatus, SwitchPhase, SwitchStatus, TierStatus},
     storage::{
         AwsCredentialsSpec, AwsIdentitySpec, AwsSpec, AzureCredentialsSpec, AzureIdentitySpec, AzureSpec, EmbeddedSpec,
         EndpointSpec, StorageProvider, StorageSpec, VolumeClaimSpec,

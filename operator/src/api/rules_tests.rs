@@ -67,11 +67,10 @@ const MEMORY_REQUEST: &str = "requests.memory is larger than limits.memory; writ
 const NO_AWS: &str =
     "spec.storage.provider is Aws, but spec.storage.aws is missing; write its region, bucket, queue and credentials";
 const NO_AZURE: &str = "spec.storage.provider is Azure, but spec.storage.azure is missing; write its account, container, queue and credentials";
-const PROVIDER: &str =
-    "spec.storage.provider cannot change yet, as this version does not move a live shop; write the earlier value";
-const AWS_LOCATION: &str =
-    "region, bucket and queue cannot change yet, as this version does not move a live shop; write the earlier values";
-const AZURE_LOCATION: &str = "account, container and queue cannot change yet, as this version does not move a live shop; write the earlier values";
+const PROVIDER: &str = "spec.storage.provider cannot change from or to Embedded yet, as this version moves a live shop between clouds only; write the earlier value";
+const STILL_IN_AWS: &str = "the shop's data is in Aws, but spec.storage.aws is missing; leave the settings until status.provider is another one";
+const AWS_LOCATION: &str = "region, bucket and queue cannot change yet, as this version moves a live shop to another cloud, not within one; write the earlier values";
+const AZURE_LOCATION: &str = "account, container and queue cannot change yet, as this version moves a live shop to another cloud, not within one; write the earlier values";
 const ENDPOINT_GONE: &str =
     "endpoint cannot come or go, as the shop's data stays where it is; write what was there before";
 const ENDPOINT: &str =
@@ -185,10 +184,23 @@ fn what_the_rules_refuse_of_a_cloud_they_refuse_in_these_words() {
 }
 
 #[test]
-fn where_a_shop_lives_cannot_change_yet() {
+fn the_provider_may_change_between_clouds_and_the_settings_stay_until_the_data_has_left() {
+    let before = with(stored(on_azure()), &[("/status", json!({ "provider": "Azure" }))]);
+    let moving = with(before.clone(), &[("/spec/storage/provider", json!("Aws"))]);
+    assert_eq!(refused(&moving, Some(&before)), []);
+    let early = with(moving.clone(), &[("/spec/storage/azure", Value::Null)]);
+    let messages: Vec<_> = refused(&early, Some(&moving)).into_iter().map(|(_, message)| message).collect();
+    assert_eq!(messages, [STILL_IN_AWS.replace("Aws", "Azure").replace("aws", "azure")]);
+    let moved = with(moving, &[("/status/provider", json!("Aws"))]);
+    let after = with(moved.clone(), &[("/spec/storage/azure", Value::Null)]);
+    assert_eq!(refused(&after, Some(&moved)), []);
+}
+
+#[test]
+fn a_shop_stays_on_its_disk_and_within_a_cloud_where_it_is() {
     let cases = [
         (least(), "/spec/storage/provider", json!("Aws"), vec![PROVIDER, NO_AWS]),
-        (on_azure(), "/spec/storage/provider", json!("Aws"), vec![PROVIDER]),
+        (on_azure(), "/spec/storage/provider", json!("Embedded"), vec![PROVIDER]),
         (on_aws(), "/spec/storage/aws/bucket", json!("other"), vec![AWS_LOCATION]),
         (on_azure(), "/spec/storage/aws/region", json!("eu-west-1"), vec![AWS_LOCATION]),
         (on_aws(), "/spec/storage/aws/endpoint", json!({ "blob": "https://a.example" }), vec![ENDPOINT_GONE]),

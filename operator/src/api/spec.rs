@@ -24,6 +24,7 @@ use super::{status::ShopStatus, storage::StorageSpec};
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#, description = "Whether this generation of the shop serves."),
     printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#, description = "Why it does or does not."),
     printcolumn(name = "Provider", type_ = "string", json_path = ".status.provider", description = "Where the shop's data is."),
+    printcolumn(name = "Switch", type_ = "string", json_path = ".status.switch.phase", description = "How far the move of its data to another provider is."),
     printcolumn(name = "Web", type_ = "integer", json_path = ".status.web.ready", description = "Web pods that are ready."),
     printcolumn(name = "Workers", type_ = "integer", json_path = ".status.worker.ready", description = "Workers that are ready."),
     printcolumn(name = "URL", type_ = "string", json_path = ".status.url", description = "Where shoppers find it."),
@@ -31,7 +32,9 @@ use super::{status::ShopStatus, storage::StorageSpec};
     printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].message"#, priority = 1, description = "The condition Ready in words."),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "When it was created."),
     validation = Rule::new("self.metadata.name.size() <= 39").message("metadata.name has more than 39 characters; write a shorter one, since the names of the shop's pods are made from it"),
-    validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')").message("metadata.name becomes the name of a Service; write one that starts with a letter and holds only a-z, 0-9 and '-', such as corner")
+    validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')").message("metadata.name becomes the name of a Service; write one that starts with a letter and holds only a-z, 0-9 and '-', such as corner"),
+    validation = Rule::new("!has(self.status) || !has(self.status.provider) || self.status.provider != 'Aws' || has(self.spec.storage.aws)").message("the shop's data is in Aws, but spec.storage.aws is missing; leave the settings until status.provider is another one"),
+    validation = Rule::new("!has(self.status) || !has(self.status.provider) || self.status.provider != 'Azure' || has(self.spec.storage.azure)").message("the shop's data is in Azure, but spec.storage.azure is missing; leave the settings until status.provider is another one")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(

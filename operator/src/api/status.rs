@@ -39,6 +39,9 @@ pub struct ShopStatus {
     /// The queue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<QueueStatus>,
+    /// The newest move of the shop's data from one provider to another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switch: Option<SwitchStatus>,
 }
 
 /// One aspect of the state of a Shop.
@@ -115,4 +118,69 @@ pub struct QueueStatus {
     /// Dead letters in the store.
     #[schemars(extend("format" = "int64"))]
     pub dead_letters: u64,
+}
+
+/// A move of the shop's data from one provider to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SwitchStatus {
+    /// Which move of this shop it is, counted from 1.
+    #[schemars(length(max = 20))]
+    pub id: String,
+    /// How far it is.
+    pub phase: SwitchPhase,
+    /// Where everything was.
+    pub from: StorageProvider,
+    /// Where everything is to be.
+    pub to: StorageProvider,
+    /// Order shards that are there.
+    #[schemars(extend("format" = "int32"))]
+    pub shards_moved: u16,
+    /// Order shards of the shop.
+    #[schemars(extend("format" = "int32"))]
+    pub shards_total: u16,
+    /// What to do next, or what is waited for, in words.
+    #[schemars(length(max = 4096))]
+    pub next_step: String,
+}
+
+/// How far a move of the shop's data is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum SwitchPhase {
+    /// Pods that know both stores replace the others.
+    Preparing,
+    /// The store that everything moves to is tried out by the workers.
+    Preflight,
+    /// What is in the one store is copied into the other; every order is changed in the first one.
+    Copying,
+    /// The shards move one after the other.
+    CuttingOver,
+    /// Everything is where it was to be.
+    Completed,
+    /// Everything is back where it was.
+    Aborted,
+}
+
+impl SwitchPhase {
+    /// Whether nothing is under way any more.
+    #[must_use]
+    pub fn has_ended(self) -> bool {
+        match self {
+            Self::Preparing | Self::Preflight | Self::Copying | Self::CuttingOver => false,
+            Self::Completed | Self::Aborted => true,
+        }
+    }
+
+    /// Its name in the status.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Preparing => "Preparing",
+            Self::Preflight => "Preflight",
+            Self::Copying => "Copying",
+            Self::CuttingOver => "CuttingOver",
+            Self::Completed => "Completed",
+            Self::Aborted => "Aborted",
+        }
+    }
 }

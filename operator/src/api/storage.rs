@@ -2,12 +2,16 @@
 
 #![expect(unreachable_pub, reason = "the derive of KubeSchema repeats each struct inside of a function")]
 
+use std::fmt;
+
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use storage_adapters::config::Provider;
 
 /// Where the shop's data lives. The settings of several providers may stand side by side: `provider` says where the data
-/// is, and the queues of other clouds take what `spec.onPartition` makes available when its own is out of reach.
+/// is to be, and when it changes, everything moves there while the shop sells. The queues of other clouds take what
+/// `spec.onPartition` makes available when its own is out of reach.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -18,7 +22,7 @@ pub struct StorageSpec {
     /// The provider of the shop's storage. `Aws` keeps everything in S3 and SQS, `Azure` in Blob Storage and Queue
     /// Storage. `Embedded` keeps it on one volume of the cluster; all pods of the shop then run on that volume's node.
     #[x_kube(
-        validation = Rule::new("self == oldSelf").message("spec.storage.provider cannot change yet, as this version does not move a live shop; write the earlier value")
+        validation = Rule::new("self == oldSelf || (self != 'Embedded' && oldSelf != 'Embedded')").message("spec.storage.provider cannot change from or to Embedded yet, as this version moves a live shop between clouds only; write the earlier value")
     )]
     pub provider: StorageProvider,
     /// Settings of the provider Aws.
@@ -49,11 +53,37 @@ pub enum StorageProvider {
     Embedded,
 }
 
+impl From<StorageProvider> for Provider {
+    fn from(provider: StorageProvider) -> Self {
+        match provider {
+            StorageProvider::Aws => Self::Aws,
+            StorageProvider::Azure => Self::Azure,
+            StorageProvider::Embedded => Self::Embedded,
+        }
+    }
+}
+
+impl From<Provider> for StorageProvider {
+    fn from(provider: Provider) -> Self {
+        match provider {
+            Provider::Aws => Self::Aws,
+            Provider::Azure => Self::Azure,
+            Provider::Embedded => Self::Embedded,
+        }
+    }
+}
+
+impl fmt::Display for StorageProvider {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, formatter)
+    }
+}
+
 /// Settings of the provider Aws: a bucket and a standard queue, which are there already.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("self.region == oldSelf.region && self.bucket == oldSelf.bucket && self.queue == oldSelf.queue").message("region, bucket and queue cannot change yet, as this version does not move a live shop; write the earlier values"),
+    validation = Rule::new("self.region == oldSelf.region && self.bucket == oldSelf.bucket && self.queue == oldSelf.queue").message("region, bucket and queue cannot change yet, as this version moves a live shop to another cloud, not within one; write the earlier values"),
     validation = Rule::new("has(self.endpoint) == has(oldSelf.endpoint)").message("endpoint cannot come or go, as the shop's data stays where it is; write what was there before")
 )]
 pub struct AwsSpec {
@@ -122,7 +152,7 @@ pub struct AwsIdentitySpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("self.account == oldSelf.account && self.container == oldSelf.container && self.queue == oldSelf.queue").message("account, container and queue cannot change yet, as this version does not move a live shop; write the earlier values"),
+    validation = Rule::new("self.account == oldSelf.account && self.container == oldSelf.container && self.queue == oldSelf.queue").message("account, container and queue cannot change yet, as this version moves a live shop to another cloud, not within one; write the earlier values"),
     validation = Rule::new("has(self.endpoint) == has(oldSelf.endpoint)").message("endpoint cannot come or go, as the shop's data stays where it is; write what was there before")
 )]
 pub struct AzureSpec {

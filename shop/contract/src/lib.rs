@@ -4,6 +4,7 @@
 pub mod config;
 pub mod ledger;
 pub mod status;
+pub mod switch;
 
 /// Port of the public API and the storefront.
 pub const PUBLIC_PORT: u16 = 8080;

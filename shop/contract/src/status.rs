@@ -1,6 +1,9 @@
 //! What a pod answers to `GET /internal/v1/status`, and what `/readyz` waits for. No I/O.
 
 use serde::{Deserialize, Serialize};
+use storage_adapters::config::Provider;
+
+use crate::switch::Switch;
 
 /// Path of the status on the internal port; needs the shop's token.
 pub const STATUS_PATH: &str = "/internal/v1/status";
@@ -23,6 +26,12 @@ pub struct PodStatus {
     /// What the pod was told to use and serves without: what, why and what follows, for people.
     #[serde(default)]
     pub lacks: Vec<String>,
+    /// The newest wish where the shop's data is to live; none as long as that was never changed.
+    #[serde(default)]
+    pub switch: Option<Switch>,
+    /// Number of the newest wish of which everything but the order shards is where it is to be.
+    #[serde(default)]
+    pub settled: Option<u64>,
 }
 
 /// One thing that keeps a pod from being ready.
@@ -62,6 +71,9 @@ pub struct OwnedShard {
     pub shard: u16,
     /// Epoch of the lease it is owned by.
     pub epoch: u64,
+    /// In whose store it lives; unknown of pods that knew one store only.
+    #[serde(default)]
+    pub home: Option<Provider>,
 }
 
 /// The queue as one worker sees it.

@@ -2,7 +2,6 @@
 
 use std::{fmt, io::Write, path::PathBuf, time::Duration};
 
-use storage_adapters::BlobStore;
 use tokio::{
     fs::File,
     io::{AsyncRead, AsyncReadExt as _},
@@ -11,6 +10,7 @@ use tokio::{
 
 use super::{
     import::{Columns, Format, ImportOptions, ImportReport, Imported, MAX_INPUT_BYTES, OnDuplicate, import},
+    places::Places,
     sample::{SAMPLE_PRODUCTS, SAMPLE_SEED, SampleError, sample},
     store::{Published, StoreError, publish},
 };
@@ -136,13 +136,13 @@ impl fmt::Display for Count {
     }
 }
 
-/// Imports what `arguments` names into `store`. `standard_input` is read when the file is `-`.
+/// Imports what `arguments` names into the store that the catalogue is in. `standard_input` is read when the file is `-`.
 ///
 /// # Errors
 /// When the input has faults or cannot be read, or the store fails: then the catalogue is as it was.
 pub async fn import_command(
     arguments: &ImportArgs,
-    store: &dyn BlobStore,
+    places: &Places,
     standard_input: impl AsyncRead + Unpin + Send,
 ) -> Result<ImportSummary, ImportError> {
     let ImportArgs { file, format, sku, name, price, category, currency, on_duplicate, dry_run } = arguments.clone();
@@ -159,7 +159,7 @@ pub async fn import_command(
     let imported = tokio::task::spawn_blocking(read).await;
     let Imported { products, duplicates } = imported.map_err(|error| StoreError::Internal(error.to_string()))??;
     let count = products.len();
-    let published = if dry_run { None } else { Some(publish(store, products).await?) };
+    let published = if dry_run { None } else { Some(publish(places, products).await?) };
     Ok(ImportSummary { products: count, duplicates, published })
 }
 

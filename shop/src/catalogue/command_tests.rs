@@ -1,7 +1,7 @@
 use clap::Parser as _;
 
 use super::*;
-use crate::catalogue::store::tests::store;
+use crate::catalogue::store::tests::{only, store};
 
 #[derive(clap::Parser)]
 struct Line {
@@ -21,16 +21,16 @@ const COLUMNS: [&str; 9] = ["-", "--sku", "code", "--name", "title", "--price", 
 async fn products_from_a_pipe_become_a_version() {
     let (_folder, store) = store();
     let arguments = arguments(&[COLUMNS.as_slice(), &["--on-duplicate", "last", "--currency", "CHF"]].concat());
-    let summary = import_command(&arguments, &*store, GOOD).await.expect("imported");
+    let summary = import_command(&arguments, &only(&store), GOOD).await.expect("imported");
     assert_eq!(summary.to_string(), "imported 1 product as catalogue version 1, 1 duplicate left out");
-    let again = import_command(&arguments, &*store, GOOD).await.expect("imported");
+    let again = import_command(&arguments, &only(&store), GOOD).await.expect("imported");
     assert_eq!(again.to_string(), "catalogue version 1 has the same 1 product, 1 duplicate left out");
 }
 
 #[tokio::test]
 async fn a_refused_input_changes_nothing_and_ends_with_two() {
     let (_folder, store) = store();
-    let error = import_command(&arguments(&COLUMNS), &*store, GOOD).await.expect_err("refused");
+    let error = import_command(&arguments(&COLUMNS), &only(&store), GOOD).await.expect_err("refused");
     assert_eq!(error.exit_code(), 2);
     assert!(error.to_string().contains("line 3: code: 'a-1' is on line 2 already"), "{error}");
     assert!(crate::catalogue::store::current(&*store).await.expect("a store").is_none());
@@ -40,7 +40,7 @@ async fn a_refused_input_changes_nothing_and_ends_with_two() {
 async fn a_dry_run_stores_nothing() {
     let (_folder, store) = store();
     let arguments = arguments(&[COLUMNS.as_slice(), &["--on-duplicate", "first", "--dry-run"]].concat());
-    let summary = import_command(&arguments, &*store, GOOD).await.expect("read");
+    let summary = import_command(&arguments, &only(&store), GOOD).await.expect("read");
     assert_eq!(summary.to_string(), "dry run: 1 product would be imported, 1 duplicate left out");
     assert!(crate::catalogue::store::current(&*store).await.expect("a store").is_none());
 }
@@ -50,7 +50,7 @@ async fn a_file_that_is_not_there_is_named() {
     let (folder, store) = store();
     let missing = folder.path().join("missing.csv");
     let arguments = arguments(&[missing.to_str().expect("UTF-8")]);
-    let error = import_command(&arguments, &*store, tokio::io::empty()).await.expect_err("no file");
+    let error = import_command(&arguments, &only(&store), tokio::io::empty()).await.expect_err("no file");
     assert_eq!(error.exit_code(), 1);
     assert!(error.to_string().contains("missing.csv"), "{error}");
 }
@@ -62,6 +62,6 @@ async fn the_sample_command_writes_what_import_reads() {
     let mut text = Vec::new();
     sample_command(SampleArgs { products: 500, seed: 3 }, &mut text).expect("memory");
     std::fs::write(&file, text).expect("a file");
-    let summary = import_command(&arguments(&[file.to_str().expect("UTF-8")]), &*store, tokio::io::empty()).await;
+    let summary = import_command(&arguments(&[file.to_str().expect("UTF-8")]), &only(&store), tokio::io::empty()).await;
     assert_eq!(summary.expect("imported").products, 500);
 }

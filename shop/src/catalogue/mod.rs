@@ -1,4 +1,5 @@
-//! Products: import, the sample, the stored catalogue, and search in memory. No I/O here; `store`, `poller` and `command` do some.
+//! Products: import, the sample, the stored catalogue, and search in memory. No I/O here; `store`, `places`, `poller` and
+//! `command` do some.
 
 mod builder;
 mod command;
@@ -7,6 +8,7 @@ mod fold;
 pub mod import;
 mod list;
 mod page;
+mod places;
 mod poller;
 mod sample;
 mod sample_words;
@@ -28,6 +30,7 @@ pub use self::{
     command::{ImportArgs, ImportError, ImportSummary, SampleArgs, SampleCommandError, import_command, sample_command},
     cursor::{BadCursor, InvalidSort, Sort},
     page::{InvalidLimit, Limit, ListQuery, MAX_FACETS, Page, SearchQuery},
+    places::{CatalogueMove, Places},
     poller::{CatalogueHandle, CataloguePublisher, catalogue, run_poller},
     sample::{SAMPLE_PRODUCTS, SAMPLE_SEED, SampleError, sample},
     search::{MAX_QUERY_CHARACTERS, MAX_TERMS},

@@ -2,12 +2,13 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use storage_adapters::{BlobStore, Version};
+use storage_adapters::{Version, config::Provider};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
+    places::{Found, Places},
     snapshot::Snapshot,
-    store::{StoreError, current, current_version, load},
+    store::{StoreError, current_version, load},
 };
 use crate::errors::with_causes;
 
@@ -90,14 +91,15 @@ impl CataloguePublisher {
     }
 }
 
-/// Keeps `publisher` at the store's newest catalogue, for as long as it is polled; drop it to stop.
+/// Keeps `publisher` at the newest catalogue in `places`, for as long as it is polled; drop it to stop. They are asked for each
+/// time, since stores may be opened later.
 ///
 /// A version that cannot be loaded leaves the one before in service and is tried again, at longer and longer intervals up to a minute.
-pub async fn run_poller(store: Arc<dyn BlobStore>, publisher: CataloguePublisher) -> Infallible {
-    let mut poller = Poller { publisher, served: None, failed: None };
+pub async fn run_poller(places: impl Fn() -> Places, publisher: CataloguePublisher) -> Infallible {
+    let mut poller = Poller { publisher, at: None, served: None, failed: None };
     let mut first_polls = FIRST_POLLS;
     loop {
-        poller.poll(&*store).await;
+        poller.poll(&places()).await;
         let starting = poller.served.is_none() && first_polls > 0;
         first_polls = first_polls.saturating_sub(1);
         tokio::time::sleep(if starting { FIRST_POLL_INTERVAL } else { POLL_INTERVAL }).await;
@@ -106,6 +108,8 @@ pub async fn run_poller(store: Arc<dyn BlobStore>, publisher: CataloguePublisher
 
 struct Poller {
     publisher: CataloguePublisher,
+    /// Whose store the catalogue was last found in; the record there says when it has left.
+    at: Option<Provider>,
     /// State of the record whose version is served.
     served: Option<Version>,
     failed: Option<Failed>,
@@ -119,12 +123,14 @@ struct Failed {
 }
 
 impl Poller {
-    async fn poll(&mut self, store: &dyn BlobStore) {
-        match current_version(store).await {
+    async fn poll(&mut self, places: &Places) {
+        let at = self.at.unwrap_or_else(|| places.first());
+        let looked = async { current_version(places.store(at)?).await };
+        match looked.await {
             Ok(None) => self.publisher.say(Some("the store has no catalogue; import one")),
             Ok(Some(found)) if self.served.as_ref() == Some(&found) => self.publisher.say(None),
             Ok(Some(found)) if self.waits_for(&found) => {}
-            Ok(Some(found)) => match self.load(store).await {
+            Ok(Some(found)) => match self.load(places, at).await {
                 Ok(()) => {}
                 Err(error) => self.fail(found, &error),
             },
@@ -136,8 +142,13 @@ impl Poller {
         self.failed.as_ref().is_some_and(|failed| failed.record == *found && Instant::now() < failed.again)
     }
 
-    async fn load(&mut self, store: &dyn BlobStore) -> Result<(), StoreError> {
-        let Some((version, record)) = current(store).await? else { return Ok(()) };
+    async fn load(&mut self, places: &Places, at: Provider) -> Result<(), StoreError> {
+        let Found { provider, store, current: Some((version, record)) } = places.find_from(at).await? else {
+            return Ok(());
+        };
+        if self.served.is_some() && provider != at {
+            tracing::info!(store = %provider, "the catalogue is in another store now");
+        }
         let begun = Instant::now();
         let snapshot = load(store, &record).await?;
         tracing::info!(
@@ -148,6 +159,7 @@ impl Poller {
             "a new catalogue is served"
         );
         self.publisher.publish(snapshot);
+        self.at = Some(provider);
         self.served = Some(version);
         self.failed = None;
         Ok(())

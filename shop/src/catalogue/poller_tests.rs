@@ -1,11 +1,12 @@
 use std::pin::pin;
 
 use futures::future::{Either, select};
+use storage_adapters::BlobStore;
 
 use super::*;
 use crate::catalogue::{
     publish, sample,
-    store::tests::{change_record, put_record, store},
+    store::tests::{change_record, only, put_record, store},
 };
 
 /// Longest wait for a condition, far above what it takes.
@@ -14,7 +15,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// Runs `steps` while the poller runs.
 async fn with_poller(store: &Arc<dyn BlobStore>, steps: impl AsyncFnOnce(CatalogueHandle)) {
     let (publisher, handle) = catalogue();
-    let poller = pin!(run_poller(store.clone(), publisher));
+    let poller = pin!(run_poller(|| only(store), publisher));
     match select(poller, pin!(tokio::time::timeout(LIMIT, steps(handle)))).await {
         Either::Left((never, _)) => match never {},
         Either::Right((ended, _)) => ended.expect("the condition within the limit"),
@@ -27,7 +28,7 @@ async fn problem(handle: &mut CatalogueHandle, part: &str) {
 }
 
 async fn import(store: &Arc<dyn BlobStore>, count: usize) {
-    publish(&**store, sample(count, 3).expect("a sample")).await.expect("stored");
+    publish(&only(store), sample(count, 3).expect("a sample")).await.expect("stored");
 }
 
 #[tokio::test]

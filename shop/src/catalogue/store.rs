@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
-use storage_adapters::{BlobStore, Error, ErrorKind, GetOptions, Key, Metadata, PutMode, Version};
+use storage_adapters::{BlobStore, Error, ErrorKind, GetOptions, Key, Metadata, PutMode, Version, config::Provider};
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{
+    places::{Found, Places},
     sample::{SAMPLE_PRODUCTS, SAMPLE_SEED, SampleError, sample},
     snapshot::Snapshot,
-    version::{CurrentRecord, Decoder, Encoded, FORMAT, FormatError, VERSIONS_PREFIX, encode, number_of, version_key},
+    version::{
+        CurrentRecord, Decoder, Encoded, FormatError, VERSIONS_PREFIX, check_digest, encode, number_of, version_key,
+    },
 };
 use crate::domain::Product;
 
@@ -19,6 +22,9 @@ const KEPT_VERSIONS: u64 = 2;
 
 /// How often a swap of the record is tried while others swap it too.
 const SWAP_TRIES: usize = 5;
+
+/// Time between two looks for a catalogue that is just being moved.
+const MOVING_AGAIN: Duration = Duration::from_millis(200);
 
 /// Longest time of an operation on the record.
 const RECORD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -67,6 +73,14 @@ pub enum StoreError {
     /// Others kept replacing the catalogue.
     #[error("other imports replaced the catalogue {SWAP_TRIES} times meanwhile; import again when they have ended")]
     Contended,
+    /// It is in a store that is not at hand.
+    #[error(
+        "the catalogue is in the store of {0}, which cannot be opened here; put its settings into the config, or mend them"
+    )]
+    Elsewhere(Provider),
+    /// It is between two stores.
+    #[error("the catalogue is just being moved to another store; try again in a moment")]
+    Moving,
     /// The sample's own data is bad.
     #[error(transparent)]
     Sample(#[from] SampleError),
@@ -83,7 +97,7 @@ impl StoreError {
             Self::Store { source, .. } => {
                 source.is_transient() || matches!(source.kind(), ErrorKind::NotFound | ErrorKind::Conflict)
             }
-            Self::Timeout { .. } | Self::Contended => true,
+            Self::Timeout { .. } | Self::Contended | Self::Elsewhere(_) | Self::Moving => true,
             Self::Record(_) | Self::Version { .. } | Self::Sample(_) | Self::Internal(_) => false,
         }
     }
@@ -105,8 +119,8 @@ impl Published {
     ///
     /// # Errors
     /// When the store could not be read.
-    pub async fn current(store: &dyn BlobStore) -> Result<Option<Self>, StoreError> {
-        let current = current(store).await?;
+    pub async fn current(places: &Places) -> Result<Option<Self>, StoreError> {
+        let Found { current, .. } = places.find().await?;
         Ok(current.map(|(_, record)| Self { number: record.number, products: record.products, changed: false }))
     }
 }
@@ -115,10 +129,16 @@ impl Published {
 ///
 /// # Errors
 /// When it could not be stored; then the old catalogue stays, unless the error is of the record's last swap and its end unknown.
-pub async fn publish(store: &dyn BlobStore, products: Vec<Product>) -> Result<Published, StoreError> {
+pub async fn publish(places: &Places, products: Vec<Product>) -> Result<Published, StoreError> {
     let encoded = encode_apart(products).await?;
     for _ in 0..SWAP_TRIES {
-        let current = current(store).await?;
+        let Found { store, current, .. } = match places.find().await {
+            Err(StoreError::Moving) => {
+                tokio::time::sleep(MOVING_AGAIN).await;
+                continue;
+            }
+            found => found?,
+        };
         if let Some((_, record)) = &current
             && record.sha256 == encoded.sha256
         {
@@ -135,10 +155,8 @@ pub async fn publish(store: &dyn BlobStore, products: Vec<Product>) -> Result<Pu
 ///
 /// # Errors
 /// When the store could not be read or written.
-pub async fn seed_sample_if_absent(store: &dyn BlobStore) -> Result<bool, StoreError> {
-    if current(store).await?.is_some() {
-        return Ok(false);
-    }
+pub async fn seed_sample_if_absent(places: &Places) -> Result<bool, StoreError> {
+    let Found { store, current: None, .. } = places.find().await? else { return Ok(false) };
     let encoded = encode_apart(sample(SAMPLE_PRODUCTS, SAMPLE_SEED)?).await?;
     // When another was faster there is a catalogue now, whichever.
     Ok(swap(store, &encoded, None).await?.is_some())
@@ -157,35 +175,16 @@ async fn swap(
     encoded: &Encoded,
     before: Option<(Version, CurrentRecord)>,
 ) -> Result<Option<Published>, StoreError> {
-    let (mode, number) = match before {
-        None => (PutMode::IfAbsent, 1),
-        Some((version, record)) => (PutMode::IfVersion(version), record.number.saturating_add(1)),
+    let (mode, number, home) = match before {
+        None => (PutMode::IfAbsent, 1, None),
+        Some((version, record)) => (PutMode::IfVersion(version), record.number.saturating_add(1), record.home),
     };
     let internal = |error: &dyn std::error::Error| StoreError::Internal(error.to_string());
     let key = version_key(number, &encoded.sha256).map_err(|error| internal(&error))?;
     put_version(store, &key, encoded.bytes.clone()).await?;
-    let record = CurrentRecord {
-        format: FORMAT,
-        number,
-        key: key.to_string(),
-        products: encoded.products,
-        bytes: encoded.bytes.len() as u64,
-        sha256: encoded.sha256.clone(),
-    };
-    let body = serde_json::to_vec(&record).map_err(|error| internal(&error))?;
-    let current_key = current_key()?;
-    let metadata = Metadata::new();
-    let put = store.put(&current_key, body.into(), &metadata, mode);
-    match within("replace catalogue/current", RECORD_TIMEOUT, put).await {
-        Ok(_) => {}
-        Err(StoreError::Store { source, .. }) if source.kind() == ErrorKind::Conflict => return Ok(None),
-        Err(error) => {
-            // It may have happened all the same, and what is there tells.
-            match current(store).await {
-                Ok(Some((_, found))) if found == record => {}
-                Ok(_) | Err(_) => return Err(error),
-            }
-        }
+    let record = CurrentRecord::new(number, &key, encoded, home);
+    if !put_current(store, &record, mode).await? {
+        return Ok(None);
     }
     if let Err(error) = clean_up(store, number).await {
         tracing::warn!(
@@ -194,6 +193,42 @@ async fn swap(
         );
     }
     Ok(Some(Published { number, products: record.products, changed: true }))
+}
+
+/// Writes the record of the current version; whether nobody else was faster.
+pub(super) async fn put_current(
+    store: &dyn BlobStore,
+    record: &CurrentRecord,
+    mode: PutMode,
+) -> Result<bool, StoreError> {
+    let body = serde_json::to_vec(record).map_err(|error| StoreError::Internal(error.to_string()))?;
+    let (key, metadata) = (current_key()?, Metadata::new());
+    let put = store.put(&key, body.into(), &metadata, mode);
+    match within("replace catalogue/current", RECORD_TIMEOUT, put).await {
+        Ok(_) => Ok(true),
+        Err(StoreError::Store { source, .. }) if source.kind() == ErrorKind::Conflict => Ok(false),
+        // It may have happened all the same, and what is there tells.
+        Err(error) => match current(store).await {
+            Ok(Some((_, found))) if found == *record => Ok(true),
+            Ok(_) | Err(_) => Err(error),
+        },
+    }
+}
+
+/// Copies the version that a record names from one store to another.
+pub(super) async fn copy_version(
+    from: &dyn BlobStore,
+    to: &dyn BlobStore,
+    record: &CurrentRecord,
+) -> Result<(), StoreError> {
+    let key = Key::new(record.key.clone()).map_err(|error| StoreError::Internal(error.to_string()))?;
+    let read = async {
+        let pieces: Vec<Bytes> = from.get(&key, GetOptions::default()).await?.body.try_collect().await?;
+        Ok(pieces.concat())
+    };
+    let bytes = within("read the version", VERSION_TIMEOUT, read).await?;
+    check_digest(&bytes, record).map_err(|source| StoreError::Version { number: record.number, source })?;
+    put_version(to, &key, bytes.into()).await
 }
 
 /// Stores a version; one with its name has its content.

@@ -5,13 +5,18 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use shop_contract::switch::Switch;
 use storage_adapters::{InvalidKey, Key};
 
 use super::{BuildError, Snapshot, SnapshotBuilder};
 use crate::domain::Product;
 
-/// The newest format that this build writes and reads.
-pub(super) const FORMAT: u32 = 1;
+/// The newest format of versions that this build writes and reads.
+const FORMAT: u32 = 1;
+
+/// The same of the record. One that says which store is home has format 2, so that a release which would not follow it refuses
+/// it by its number.
+const RECORD_FORMAT: u32 = 2;
 
 /// What the keys of all versions start with.
 pub(super) const VERSIONS_PREFIX: &str = "catalogue/versions/";
@@ -23,10 +28,12 @@ const MAX_LINE_BYTES: usize = 8 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum FormatError {
     /// It was written by another release.
-    #[error("it has format {found}, this build reads format {FORMAT}; use a release that knows it")]
+    #[error("it has format {found}, this build reads up to format {known}; use a release that knows it")]
     Format {
         /// The format that it names.
         found: u32,
+        /// The newest that this build knows.
+        known: u32,
     },
     /// Not JSON of this shape.
     #[error("line {line} is not as it was written")]
@@ -73,6 +80,10 @@ pub(super) struct CurrentRecord {
     pub(super) bytes: u64,
     /// Of the version's bytes, in hexadecimal.
     pub(super) sha256: String,
+    /// Where the catalogue is, when it was ever moved. When that is another store than the one the record is in, what else the
+    /// record says is of the past.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) home: Option<Switch>,
 }
 
 /// What every format starts with.
@@ -84,16 +95,35 @@ struct Head {
 }
 
 impl CurrentRecord {
+    /// The record of a version that is stored at `key`, the `number`-th of its shop.
+    pub(super) fn new(number: u64, key: &Key, encoded: &Encoded, home: Option<Switch>) -> Self {
+        Self {
+            format: if home.is_some() { RECORD_FORMAT } else { 1 },
+            number,
+            key: key.to_string(),
+            products: encoded.products,
+            bytes: encoded.bytes.len() as u64,
+            sha256: encoded.sha256.clone(),
+            home,
+        }
+    }
+
+    /// The same, with the catalogue in this store.
+    pub(super) fn at(&self, home: Switch) -> Self {
+        Self { format: RECORD_FORMAT, home: Some(home), ..self.clone() }
+    }
+
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, FormatError> {
         // The format is read first and alone, so that a newer record is refused by its format and not by a field.
-        check_format(bytes)?;
+        check_format(bytes, RECORD_FORMAT)?;
         serde_json::from_slice(bytes).map_err(|source| FormatError::Line { line: 1, source })
     }
 }
 
-fn check_format(line: &[u8]) -> Result<Head, FormatError> {
+/// The head of a line that has a format of 1 up to `known`.
+fn check_format(line: &[u8], known: u32) -> Result<Head, FormatError> {
     let head: Head = serde_json::from_slice(line).map_err(|source| FormatError::Line { line: 1, source })?;
-    if head.format == FORMAT { Ok(head) } else { Err(FormatError::Format { found: head.format }) }
+    if (1..=known).contains(&head.format) { Ok(head) } else { Err(FormatError::Format { found: head.format, known }) }
 }
 
 /// A version as it is stored.
@@ -120,6 +150,16 @@ pub(super) fn encode(mut products: Vec<Product>) -> Result<Encoded, serde_json::
 fn hexadecimal(bytes: &[u8]) -> String {
     let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or_default();
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+/// Checks that these are the bytes that a record tells of.
+pub(super) fn check_digest(version: &[u8], record: &CurrentRecord) -> Result<(), FormatError> {
+    check(&Sha256::digest(version).into(), record)
+}
+
+fn check(digest: &[u8; 32], record: &CurrentRecord) -> Result<(), FormatError> {
+    let found = hexadecimal(digest);
+    if found == record.sha256 { Ok(()) } else { Err(FormatError::Digest { found, expected: record.sha256.clone() }) }
 }
 
 /// The key of a version: its number, so that keys are in the order of time, and its content, so that two that are made at once differ.
@@ -164,7 +204,7 @@ impl Decoder {
     fn line(&mut self, line: &[u8]) -> Result<(), FormatError> {
         self.lines += 1;
         if self.lines == 1 {
-            self.expected = check_format(line)?.products;
+            self.expected = check_format(line, FORMAT)?.products;
             return Ok(());
         }
         let product: Product =
@@ -175,10 +215,7 @@ impl Decoder {
     /// The catalogue, when all that `record` tells of it was read.
     pub(super) fn finish(self, record: &CurrentRecord) -> Result<Snapshot, FormatError> {
         let digest: [u8; 32] = self.digest.finalize().into();
-        let found = hexadecimal(&digest);
-        if found != record.sha256 {
-            return Err(FormatError::Digest { found, expected: record.sha256.clone() });
-        }
+        check(&digest, record)?;
         // The digest tells that all is as written; the counts, that what was written was whole.
         let found = self.lines.saturating_sub(1);
         for expected in [self.expected, record.products] {
@@ -196,14 +233,7 @@ mod tests {
     use crate::catalogue::sample;
 
     fn record(encoded: &Encoded) -> CurrentRecord {
-        CurrentRecord {
-            format: FORMAT,
-            number: 3,
-            key: version_key(3, &encoded.sha256).expect("a key").to_string(),
-            products: encoded.products,
-            bytes: encoded.bytes.len() as u64,
-            sha256: encoded.sha256.clone(),
-        }
+        CurrentRecord::new(3, &version_key(3, &encoded.sha256).expect("a key"), encoded, None)
     }
 
     fn decode(bytes: &[u8], record: &CurrentRecord, piece: usize) -> Result<Snapshot, FormatError> {
@@ -245,10 +275,10 @@ mod tests {
 
     #[test]
     fn a_newer_format_is_refused_by_its_name() {
-        let newer = br#"{"format":2,"shape":"another"}"#;
-        assert!(matches!(CurrentRecord::parse(newer), Err(FormatError::Format { found: 2 })));
+        let newer = br#"{"format":3,"shape":"another"}"#;
+        assert!(matches!(CurrentRecord::parse(newer), Err(FormatError::Format { found: 3, .. })));
         let mut decoder = Decoder::default();
-        assert!(matches!(decoder.push(b"{\"format\":2}\n"), Err(FormatError::Format { found: 2 })));
+        assert!(matches!(decoder.push(b"{\"format\":2}\n"), Err(FormatError::Format { found: 2, .. })));
     }
 
     #[test]

@@ -7,8 +7,8 @@ use crate::catalogue::{ImportArgs, SampleArgs, import_command, sample_command};
 use super::{Ending, Failure, location::Location, print};
 
 pub(super) async fn import(arguments: ImportArgs, location: Location) -> Ending {
-    let store = location.open().await.map_err(|error| Failure::new(1, error))?;
-    let summary = import_command(&arguments, &*store.blobs, tokio::io::stdin())
+    let places = location.open_places().await.map_err(|error| Failure::new(1, error))?;
+    let summary = import_command(&arguments, &places, tokio::io::stdin())
         .await
         .map_err(|error| Failure::new(error.exit_code(), error))?;
     print(summary)?;

@@ -1,10 +1,14 @@
 //! `shop doctor`: opens a shop's store as its pods would, tries it out, and says what it found. Does I/O.
 
-use std::{process::ExitCode, time::Instant};
+use std::{process::ExitCode, sync::Arc, time::Instant};
 
+use futures::future::join_all;
 use storage_adapters::{OpenStoreError, Store};
 
-use crate::{catalogue::Published, orders::Survey};
+use crate::{
+    catalogue::{Places, Published},
+    orders::Survey,
+};
 
 use super::{Ending, Failure, location::Location, print};
 
@@ -33,7 +37,15 @@ pub(super) async fn doctor(location: Location) -> Ending {
             }
         }
     }
-    match Published::current(&*store.blobs).await.map_err(|error| Failure::new(UNFIT, error))? {
+    let others = storage.other_clouds().map(async |other| {
+        let opened = Store::open(&other).await;
+        (other, opened)
+    });
+    let others = join_all(others).await;
+    let open =
+        others.iter().filter_map(|(other, store)| Some((other.provider, Arc::clone(&store.as_ref().ok()?.blobs))));
+    let places = Places::new(storage.provider, Arc::clone(&store.blobs), open);
+    match Published::current(&places).await.map_err(|error| Failure::new(UNFIT, error))? {
         None => line("catalogue", "none yet; import one with shop catalogue import")?,
         Some(Published { number, products, .. }) => {
             line("catalogue", format_args!("version {number}, {products} products"))?;
@@ -41,8 +53,8 @@ pub(super) async fn doctor(location: Location) -> Ending {
     }
     let depth = store.queue.depth().await.map_err(|error| Failure::new(UNFIT, error))?;
     line("queue", format_args!("about {} messages waiting, {} with a receiver", depth.waiting, depth.leased))?;
-    for other in storage.other_clouds() {
-        match Store::open(&other).await {
+    for (other, opened) in others {
+        match opened {
             Ok(store) => {
                 let depth = store.queue.depth().await.map_err(|error| Failure::new(UNFIT, error))?;
                 line("second way", format_args!("{other}; about {} messages waiting", depth.waiting))?;

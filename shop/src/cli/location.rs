@@ -3,8 +3,10 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
+use futures::future::join_all;
 use shop_contract::{
     CONFIG_PATH,
     config::{ConfigError, ShopConfig},
@@ -13,6 +15,12 @@ use storage_adapters::{
     OpenStoreError, Store,
     config::{EmbeddedConfig, StorageConfig},
 };
+use tokio::time::timeout;
+
+use crate::{catalogue::Places, errors::with_causes};
+
+/// How long another store may take to be opened, beside the one that the config names.
+const OPEN_OTHER: Duration = Duration::from_secs(10);
 
 /// Where the shop's store is.
 #[derive(Clone, Debug, clap::Args)]
@@ -60,6 +68,24 @@ impl Location {
     /// Opens the store, which must exist: a verb never makes one.
     pub(super) async fn open(&self) -> Result<Store, LocationError> {
         Ok(Store::open(&self.storage()?).await?)
+    }
+
+    /// Opens the stores that the shop's catalogue may be in: the one that the config names, and of the others those that can be
+    /// opened.
+    pub(super) async fn open_places(&self) -> Result<Places, LocationError> {
+        let storage = self.storage()?;
+        let others = storage.other_clouds().map(async |other| {
+            match timeout(OPEN_OTHER, Store::open(&other)).await {
+                Ok(Ok(store)) => return Some((other.provider, store.blobs)),
+                Ok(Err(error)) => {
+                    tracing::warn!(store = %other, error = with_causes(&error), "another store cannot be opened");
+                }
+                Err(_late) => tracing::warn!(store = %other, "another store was not opened in time"),
+            }
+            None
+        });
+        let (home, others) = tokio::join!(Store::open(&storage), join_all(others));
+        Ok(Places::new(storage.provider, home?.blobs, others.into_iter().flatten()))
     }
 
     /// The folder of a shop that no operator made; none when a config file says where the shop is.

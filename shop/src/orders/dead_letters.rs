@@ -1,8 +1,9 @@
 //! Dead letters: messages that nobody can ever use, kept as blobs where people find them. Does I/O.
 
 use bytes::Bytes;
+use futures::TryStreamExt;
 use sha2::{Digest, Sha256};
-use storage_adapters::{BlobStore, Error, ErrorKind, Metadata, PutMode};
+use storage_adapters::{BlobStore, Error, ErrorKind, GetOptions, Key, Metadata, PutMode};
 
 use super::{blobs, hex, protocol::DeadCommand};
 
@@ -15,14 +16,7 @@ const MOST_COUNTED: usize = 1000;
 /// Keeps what nobody can use where people find it; `true` when it is there.
 pub(super) async fn bury(blobs: &dyn BlobStore, body: &Bytes, reason: &str) -> bool {
     let name = format!("{DEAD}{reason}-{}", hex::encode(&Sha256::digest(body)[..16]));
-    let buried = async {
-        let key = blobs::key(&name)?;
-        // Named for its content, so the same letter is kept once.
-        match blobs::bounded("put", &name, blobs.put(&key, body.clone(), &Metadata::new(), PutMode::IfAbsent)).await {
-            Err(error) if error.kind() == ErrorKind::Conflict => Ok(()),
-            other => other.map(drop),
-        }
-    };
+    let buried = async { keep(blobs, &blobs::key(&name)?, body.clone()).await };
     match buried.await {
         Ok(()) => {
             tracing::error!(letter = name, "a message that nobody can use was kept as a dead letter");
@@ -33,6 +27,28 @@ pub(super) async fn bury(blobs: &dyn BlobStore, body: &Bytes, reason: &str) -> b
             false
         }
     }
+}
+
+/// Keeps a letter; one that is named for its content is kept once.
+async fn keep(blobs: &dyn BlobStore, key: &Key, body: Bytes) -> Result<(), Error> {
+    let metadata = Metadata::new();
+    match blobs::bounded("put", key.as_str(), blobs.put(key, body, &metadata, PutMode::IfAbsent)).await {
+        Err(error) if error.kind() == ErrorKind::Conflict => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+/// Copies the letters of one store into another, where people look for them from now on.
+pub(super) async fn copy_all(from: &dyn BlobStore, to: &dyn BlobStore) -> Result<(), Error> {
+    for letter in blobs::list(from, DEAD, MOST_COUNTED).await? {
+        let read = async {
+            let pieces: Vec<Bytes> = from.get(&letter.key, GetOptions::default()).await?.body.try_collect().await?;
+            Ok(pieces.concat())
+        };
+        let body = blobs::bounded("get", letter.key.as_str(), read).await?;
+        keep(to, &letter.key, body.into()).await?;
+    }
+    Ok(())
 }
 
 /// Keeps accepted commands that can never be applied; whether all are kept.

@@ -7,6 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use shop_contract::switch::Switch;
 use storage_adapters::config::Provider;
 
 use super::{
@@ -25,15 +26,6 @@ pub(super) struct Leases {
     /// Where the shards are to live, when that was ever changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) switch: Option<Switch>,
-}
-
-/// A wish that all shards live in one store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) struct Switch {
-    /// Counts the wishes of a shop: the highest is the newest, in whatever store it is found.
-    pub(super) number: u64,
-    /// Whose store it is.
-    pub(super) to: Provider,
 }
 
 impl Record for Leases {

@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use storage_adapters::{
-    Depth, Error, ErrorKind, Message, Queue, Receipt, Store,
+    BlobStore, Depth, Error, ErrorKind, Message, Queue, Receipt, Store,
     config::{Provider, StorageConfig},
     decorators::{Meter, Operation},
 };
@@ -46,6 +46,12 @@ impl OtherStore {
         }
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         trouble.as_ref().map(|trouble| format!("the queue of {} is no way out of a partition: {trouble}", self.config))
+    }
+
+    /// Its blobs, when it is open by now, and whose they are.
+    #[must_use]
+    pub fn blobs(&self) -> Option<(Provider, Arc<dyn BlobStore>)> {
+        Some((self.provider(), Arc::clone(&self.now_open()?.blobs)))
     }
 
     /// Whose it is.

@@ -7,12 +7,13 @@ use std::{
     time::Duration,
 };
 
+use shop_contract::switch::Switch;
 use storage_adapters::{BlobStore, Error, ErrorKind, Key, PutMode, Version};
 
 use super::{
     blobs::{self, RecordError},
     clock::Clock,
-    lease::{LEASES, Lease, Leases, Switch},
+    lease::{LEASES, Lease, Leases},
     membership::{BootId, Heartbeat, Members},
     records::{HEARTBEATS, MOST_HEARTBEATS},
 };

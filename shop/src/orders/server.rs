@@ -1,5 +1,5 @@
-//! The internal API of a worker: commands, reads, packs, imports, gifts of leases, a nudge, and its status. Each request
-//! carries the shop's token.
+//! The internal API of a worker: commands, reads, packs, imports, gifts of leases, a nudge, wishes, and its status. Each
+//! request carries the shop's token.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -13,10 +13,13 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{get, post, put},
 };
 use serde::de::DeserializeOwned;
-use shop_contract::status::STATUS_PATH;
+use shop_contract::{
+    status::STATUS_PATH,
+    switch::{SWITCH_PATH, Switch},
+};
 use tokio::time::Instant;
 
 use super::{
@@ -42,6 +45,7 @@ impl Worker {
             .route(GIFTS_PATH, post(gift))
             .route(IMPORTS_PATH, post(import).layer(DefaultBodyLimit::max(MAX_IMPORT_BYTES)))
             .route(STATUS_PATH, get(status))
+            .route(SWITCH_PATH, put(wish))
             .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
             .route_layer(middleware::from_fn_with_state(Arc::clone(self), authorise))
             .with_state(Arc::clone(self))
@@ -163,6 +167,18 @@ async fn gift(State(worker): State<Arc<Worker>>, body: Bytes) -> Response {
     }
     let done = !wait || worker.service.serves(shard, epoch, Instant::now() + MAX_PATIENCE).await;
     if done { StatusCode::NO_CONTENT } else { StatusCode::SERVICE_UNAVAILABLE }.into_response()
+}
+
+async fn wish(State(worker): State<Arc<Worker>>, Json(switch): Json<Switch>) -> StatusCode {
+    match tokio::time::timeout(MAX_PATIENCE, worker.make_wish(switch)).await {
+        Ok(Ok(true)) => StatusCode::NO_CONTENT,
+        Ok(Ok(false)) => StatusCode::CONFLICT,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "a wish where the shards are to live was not written down");
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        Err(_late) => StatusCode::SERVICE_UNAVAILABLE,
+    }
 }
 
 async fn status(State(worker): State<Arc<Worker>>) -> Response {

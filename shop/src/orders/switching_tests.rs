@@ -2,6 +2,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use shop_contract::switch::Switch;
 use storage_adapters::{
     ErrorKind, Store,
     config::{EmbeddedConfig, Provider, StorageConfig},
@@ -9,7 +10,7 @@ use storage_adapters::{
 };
 
 use super::{
-    lease::{Lease, Leases, Switch},
+    lease::{Lease, Leases},
     registry::Registry,
     stored::StoredOrders,
     test_workers::{PATIENCE, Running, Shoppers, create, start_between, until},
@@ -79,6 +80,23 @@ async fn all_shards_move_there_and_back_while_people_buy_and_no_command_fails() 
     assert_stored(here.path(), BACK, &running, &orders).await;
     let left = leases(there.path()).await;
     assert!(left.shards.values().all(|lease| lease.home == BACK && lease.generation == 3), "{left:?}");
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wish_that_is_left_with_a_worker_counts_unless_it_is_old_or_of_a_store_that_it_has_no_settings_of() {
+    let (here, there) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let running = start_between(here.path(), there.path(), &calm()).await;
+    running.ready().await;
+    let wish = async |number, to| running.worker.make_wish(Switch { number, to }).await.expect("the store answers");
+    assert!(!wish(1, Provider::Azure).await);
+    assert!(wish(2, AWAY).await);
+    assert!(wish(2, AWAY).await, "it may be left again");
+    assert!(!wish(1, BACK).await);
+    assert_eq!(leases(here.path()).await.switch, Some(Switch { number: 2, to: AWAY }));
+    until("all shards live in the other store", || lives_in(&running, AWAY)).await;
+    assert_eq!(running.worker.status().switch, Some(Switch { number: 2, to: AWAY }));
+    assert!(running.worker.status().shards.iter().all(|shard| shard.home == Some(AWAY)));
     running.end().await;
 }
 

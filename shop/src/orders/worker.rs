@@ -9,7 +9,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, OnceLock, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -17,6 +17,7 @@ use std::{
 use shop_contract::{
     config::ShopConfig,
     status::{OwnedShard, PodStatus, QueueStatus, WaitingReason},
+    switch::Switch,
 };
 use storage_adapters::{Queue, Store, config::Provider};
 use tokio::{
@@ -35,7 +36,6 @@ use super::{
     dead_letters, hints,
     home::Home,
     inbox::Inbox,
-    lease::Switch,
     membership::{BootId, Pace},
     metrics::OrderMetrics,
     other_store::OtherStore,
@@ -135,6 +135,8 @@ pub struct Worker {
     wanted_homes: watch::Sender<BTreeSet<Provider>>,
     /// The newest wish where the shards are to live.
     switch: Mutex<Option<Switch>>,
+    /// Number of the newest wish of which everything but the order shards is where it is to be; 0 of none.
+    settled: AtomicU64,
     pub(super) transport: Arc<dyn Transport>,
     /// Tells the inboxes that a customer waits for a command that is in a queue.
     pub(super) wanted_packs: watch::Sender<()>,
@@ -183,6 +185,7 @@ impl Worker {
             home,
             wanted_homes: watch::Sender::default(),
             switch: Mutex::new(None),
+            settled: AtomicU64::new(0),
             transport,
             wanted_packs: watch::Sender::default(),
             records: OnceLock::new(),
@@ -407,10 +410,16 @@ impl Worker {
                 .service
                 .shards()
                 .iter()
-                .map(|shard| OwnedShard { shard: shard.number, epoch: shard.epoch })
+                .map(|shard| OwnedShard {
+                    shard: shard.number,
+                    epoch: shard.epoch,
+                    home: self.service.lease(shard.number).map(|lease| lease.home),
+                })
                 .collect(),
             queue: self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             lacks: self.settings.others.iter().filter_map(|other| other.lacks()).collect(),
+            switch: self.wish(None),
+            settled: Some(self.settled.load(Ordering::Relaxed)).filter(|number| *number > 0),
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::{
 
 use super::{
     ProcessError, asked_to_end, open_files,
-    parts::{listen_at, open_store},
+    parts::{listen_at, open_store, places},
     store_usage,
     web::{Web, open_shop, starting},
     worker::seed,
@@ -97,7 +97,7 @@ pub async fn run_alone(
             ended
         };
         let beside = async {
-            seed(&config, &store, &worker).await;
+            seed(&config, || places(&config, &store, &[]), &worker).await;
             readiness.ready().await;
             ready(address);
             std::future::pending::<()>().await;

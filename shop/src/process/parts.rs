@@ -10,7 +10,9 @@ use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    catalogue::Places,
     errors::with_causes,
+    orders::OtherStore,
     readiness::Readiness,
     web::{ServerSettings, listen, operations, serve},
 };
@@ -41,6 +43,12 @@ pub(super) async fn open_store(config: &ShopConfig, readiness: &Readiness, meter
         }
         sleep(OPEN_AGAIN).await;
     }
+}
+
+/// The stores that a shop's catalogue may be in, as far as they are open.
+pub(super) fn places(config: &ShopConfig, store: &Store, others: &[Arc<OtherStore>]) -> Places {
+    let others = others.iter().filter_map(|other| other.blobs());
+    Places::new(config.storage.provider, Arc::clone(&store.blobs), others)
 }
 
 /// The servers of a pod that outlive its public one: operations, and the internal API.

@@ -33,7 +33,7 @@ use super::{
     ProcessError, asked_to_end,
     guard::guard,
     open_files,
-    parts::{SideServers, listen_at, open_store},
+    parts::{SideServers, listen_at, open_store, places},
     store_usage,
 };
 
@@ -118,7 +118,7 @@ impl Web<'_> {
         let (publisher, handle) = catalogue();
         let (orders, order_work) = OrderGateway::new(GatewaySettings {
             store: store.clone(),
-            others,
+            others: others.clone(),
             records,
             token,
             on_partition: config.on_partition,
@@ -126,7 +126,7 @@ impl Web<'_> {
         let name = config.shop.name.as_str().into();
         let backend = Backend { name, catalogue: handle.clone(), orders: Arc::new(orders) };
         let application = public(backend, metrics, Concurrency::default(), operations);
-        let polled = run_poller(Arc::clone(&store.blobs), publisher);
+        let polled = run_poller(|| places(config, &store, &others), publisher);
         tokio::select! {
             ended = serve(listener, application, settings, readiness.clone(), stop) => {
                 if ended.cut > 0 {
@@ -136,7 +136,7 @@ impl Web<'_> {
             // These go on for as long as the server does.
             never = order_work => match never {},
             never = polled => match never {},
-            never = guard(store, config, readiness) => match never {},
+            never = guard(store.clone(), config, readiness) => match never {},
             never = follow_catalogue(handle, readiness) => match never {},
         }
         Ok(())
@@ -199,5 +199,7 @@ fn status(
         shards: Vec::new(),
         queue: None,
         lacks: others.iter().filter_map(|other| other.lacks()).collect(),
+        switch: None,
+        settled: None,
     }
 }

@@ -1,6 +1,7 @@
 //! A worker pod: owns order shards, confirms orders, and gives a new shop its sample catalogue. Does I/O.
 
 use std::{
+    convert::Infallible,
     env,
     net::IpAddr,
     path::PathBuf,
@@ -11,13 +12,13 @@ use std::{
 use axum::{Router, body::Body, http::Request};
 use prometheus_client::registry::Registry;
 use shop_contract::{INTERNAL_PORT, OPERATIONS_PORT, config::ShopConfig, status::PodStatus};
-use storage_adapters::{BlobStore, Store};
 use tokio::time::sleep;
 use tower::ServiceExt;
 use uuid::Uuid;
 
 use crate::{
-    catalogue::seed_sample_if_absent,
+    catalogue::{CatalogueMove, Places, StoreError, seed_sample_if_absent},
+    errors::with_causes,
     orders::{InternalToken, OrderMetrics, Worker, WorkerSettings},
     readiness::Readiness,
     web::internal,
@@ -27,7 +28,7 @@ use super::{
     ProcessError, asked_to_end,
     guard::guard,
     open_files,
-    parts::{SideServers, listen_at, open_store},
+    parts::{SideServers, listen_at, open_store, places},
     store_usage,
 };
 
@@ -39,6 +40,9 @@ const STATE_FOLDER: &str = "/var/run/cloudshop";
 
 /// How often the sample is tried again, and the store's owner looked for.
 const SEED_AGAIN: Duration = Duration::from_millis(500);
+
+/// How often is looked whether the catalogue is to be moved, or its move is tried again.
+const MOVE_AGAIN: Duration = Duration::from_secs(1);
 
 /// Runs a worker pod that listens on the ports of `listen` until the process is asked to end.
 ///
@@ -68,10 +72,11 @@ pub async fn run_worker(config: ShopConfig, listen: IpAddr) -> Result<(), Proces
         let Some(store) = asked.run_until_cancelled(open_store(&config, &readiness, &meters.home)).await else {
             return Ok(());
         };
+        let others = meters.others();
         let settings = WorkerSettings {
             config: config.clone(),
             store: store.clone(),
-            others: meters.others(),
+            others: others.clone(),
             address: format!("{}:{INTERNAL_PORT}", bracketed(&address)),
             token,
             state_folder: Some(PathBuf::from(STATE_FOLDER)).filter(|folder| folder.is_dir()),
@@ -84,7 +89,7 @@ pub async fn run_worker(config: ShopConfig, listen: IpAddr) -> Result<(), Proces
         tokio::select! {
             ended = worker.run(asked.clone()) => ended?,
             never = guard(store.clone(), &config, &readiness) => match never {},
-            () = async { seed(&config, &store, &worker).await; std::future::pending().await } => {}
+            never = keep_catalogue(|| places(&config, &store, &others), &config, &worker) => match never {},
         }
         Ok::<(), ProcessError>(())
     };
@@ -96,24 +101,57 @@ pub async fn run_worker(config: ShopConfig, listen: IpAddr) -> Result<(), Proces
     side.stop().await
 }
 
+/// Gives the shop its first catalogue, and then has it, with the dead letters, in the store where everything is to be.
+async fn keep_catalogue(places: impl Fn() -> Places, config: &ShopConfig, worker: &Worker) -> Infallible {
+    seed(config, &places, worker).await;
+    let mut moved = None;
+    loop {
+        sleep(MOVE_AGAIN).await;
+        let Some(wish) = worker.ready_for().filter(|wish| moved != Some(*wish)) else { continue };
+        let end = match places().move_to(wish).await {
+            Ok(end) => end,
+            Err(error) => {
+                let error = with_causes(&error);
+                tracing::warn!(store = %wish.to, error, "the catalogue was not moved; trying again");
+                continue;
+            }
+        };
+        if end == CatalogueMove::Superseded {
+            continue;
+        }
+        match worker.settle(wish).await {
+            // A catalogue that is imported later moves then.
+            Ok(()) if end == CatalogueMove::Nothing => {}
+            Ok(()) => {
+                tracing::info!(store = %wish.to, "the catalogue and the dead letters are where everything is to be");
+                moved = Some(wish);
+            }
+            Err(error) => tracing::warn!(store = %wish.to, %error, "dead letters were not copied; trying again"),
+        }
+    }
+}
+
 /// Gives the shop the sample catalogue when it asks for it and has none, once the store is known to be the shop's.
-pub(super) async fn seed(config: &ShopConfig, store: &Store, worker: &Worker) {
+pub(super) async fn seed(config: &ShopConfig, places: impl Fn() -> Places, worker: &Worker) {
     if !config.catalogue.sample {
         return;
     }
     while worker.status().store_owner.is_none() {
         sleep(SEED_AGAIN).await;
     }
-    let blobs: &dyn BlobStore = &*store.blobs;
     loop {
-        match seed_sample_if_absent(blobs).await {
+        match seed_sample_if_absent(&places()).await {
             Ok(seeded) => {
                 if seeded {
                     tracing::info!("the shop had no catalogue and got the sample");
                 }
                 return;
             }
-            Err(error) => tracing::warn!(%error, "the sample catalogue was not stored; trying again"),
+            // Another store has it, which is opened in a moment.
+            Err(StoreError::Elsewhere(_) | StoreError::Moving) => {}
+            Err(error) => {
+                tracing::warn!(error = with_causes(&error), "the sample catalogue was not stored; trying again");
+            }
         }
         sleep(SEED_AGAIN).await;
     }
@@ -130,6 +168,8 @@ fn internal_api(token: InternalToken, readiness: Readiness, worker: Arc<OnceLock
         shards: Vec::new(),
         queue: None,
         lacks: Vec::new(),
+        switch: None,
+        settled: None,
     });
     Router::new().fallback(async move |request: Request<Body>| {
         let router = worker.get().unwrap_or(&waiting).clone();

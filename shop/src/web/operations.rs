@@ -110,6 +110,8 @@ mod tests {
             shards: Vec::new(),
             queue: None,
             lacks: Vec::new(),
+            switch: None,
+            settled: None,
         };
         let router = internal(InternalToken::of_process("a secret of the shop"), status);
         for wrong in ["", "Bearer", "Bearer ", "Bearer another secret", "Basic a secret of the shop"] {

@@ -9,13 +9,14 @@ use std::{
     time::Duration,
 };
 
+use shop_contract::switch::Switch;
 use tokio::task::{AbortHandle, JoinError};
 
 use super::{
     super::{
         copying::{CopyError, Copying, Place},
         home::Home,
-        lease::{Lease, Switch},
+        lease::Lease,
         opening,
         registry::{RegistryError, Swap},
         shard::Shard,

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use shop_contract::switch::Switch;
 use storage_adapters::{Store, config::Provider};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -13,8 +14,9 @@ use crate::errors::with_causes;
 
 use super::{
     super::{
+        dead_letters,
         home::Home,
-        lease::{Holder, Switch},
+        lease::Holder,
         membership::{BootId, Heartbeat, Pace},
         other_store::OtherStore,
         records::{self, OpenError},
@@ -159,6 +161,42 @@ impl Worker {
         let mut newest = self.switch.lock().unwrap_or_else(PoisonError::into_inner);
         *newest = (*newest).max(found);
         *newest
+    }
+
+    /// Writes down a wish where all shards are to live, so that every worker finds it; whether it is the newest that is known, of
+    /// a store that this worker has the settings of.
+    pub(in crate::orders) async fn make_wish(&self, switch: Switch) -> Result<bool, RegistryError> {
+        let is_known =
+            self.home.provider == switch.to || self.settings.others.iter().any(|other| other.provider() == switch.to);
+        if !is_known || self.wish(None).is_some_and(|newest| newest > switch) {
+            return Ok(false);
+        }
+        self.home.registry.wish(switch).await?;
+        Ok(self.wish(Some(switch)) == Some(switch))
+    }
+
+    /// The newest wish where the shop's data is to live, once that store is known to be this shop's.
+    #[must_use]
+    pub fn ready_for(&self) -> Option<Switch> {
+        self.wish(None).filter(|wish| self.home_of(wish.to).is_some())
+    }
+
+    /// Has dead letters where a wish wants everything, once the catalogue is there, and remembers that only the order shards are
+    /// left. What other workers bury in another store meanwhile is copied by the next one that starts.
+    ///
+    /// # Errors
+    /// When a store cannot be read or written.
+    pub async fn settle(&self, wish: Switch) -> Result<(), storage_adapters::Error> {
+        let Some(to) = self.home_of(wish.to) else { return Ok(()) };
+        let others = self.settings.others.iter().filter_map(|other| other.blobs());
+        let first = (self.home.provider, Arc::clone(&self.home.blobs));
+        for (provider, blobs) in others.chain([first]) {
+            if provider != wish.to {
+                dead_letters::copy_all(&*blobs, &*to.blobs).await?;
+            }
+        }
+        self.settled.fetch_max(wish.number, Ordering::Relaxed);
+        Ok(())
     }
 
     /// This worker, as leases name it.

@@ -1,0 +1,78 @@
+//! One field moves a shop that sells from one cloud to another.
+
+use std::time::{Duration, Instant};
+
+use e2e::cluster::{Share, Shop, in_namespace, verify_store};
+use load::ledger::Ledger;
+use load::run::Rates;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use crate::partition::{entries, until_applied};
+use crate::rolling::assert_rolled;
+use crate::traffic::Traffic;
+
+/// As many orders are made as are submitted.
+const RATES: Rates = Rates { searches: 50.0, adds: 50.0, submits: 5.0 };
+
+/// Trade before something moves.
+const CALM: Duration = Duration::from_secs(3);
+
+/// Longest until everything is in the other store, and pods that begin there have replaced the others.
+const MOVED: Duration = Duration::from_mins(3);
+
+/// Longest from the end of the load until everything that was accepted is applied.
+const PERSISTED: Duration = Duration::from_secs(10);
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: make test"]
+async fn a_changed_provider_moves_a_selling_shop_to_another_cloud_and_back() {
+    in_namespace(Share::Alone, "switch", async |namespace| {
+        let Some(storage) = namespace.storage_with_another_cloud().await else {
+            println!("not tried: a disk of the cluster is not moved yet");
+            return;
+        };
+        let mut spec = namespace.small_shop();
+        spec["storage"] = storage;
+        // What waits for a shard that moves has a second then, and nothing of it goes through the queue.
+        spec["onPartition"] = json!({"carts": "Consistency", "submit": "Consistency"});
+        let home = spec["storage"]["provider"].clone();
+        let other = if home == "Aws" { json!("Azure") } else { json!("Aws") };
+        let shop = Shop::ready(&namespace, "corner", &spec).await;
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ledger");
+        let ledger = Ledger::create(&path).expect("a ledger");
+        let traffic = Traffic::start(&shop, RATES, ledger.clone()).await;
+        for (id, to) in ["1", "2"].iter().zip([&other, &home]) {
+            sleep(CALM).await;
+            spec["storage"]["provider"] = to.clone();
+            switch(&shop, &spec, id, to).await;
+        }
+        sleep(CALM).await;
+        let report = traffic.end().await;
+        until_applied(&shop.api().await, &entries(&ledger, &path), PERSISTED).await;
+        assert_rolled("while everything moved there and back", &namespace, &report);
+        let config = shop.delete().await;
+        verify_store(&shop, &config, Some(&path)).await;
+    })
+    .await;
+}
+
+/// Changes the provider, and waits until the shop's pods serve from there.
+async fn switch(shop: &Shop, spec: &Value, id: &str, to: &Value) {
+    let before = shop.pod_uids().await;
+    let began = Instant::now();
+    shop.apply(spec).await.expect("accepted");
+    let moved = shop
+        .wait("everything is in the other store", MOVED, |shop| {
+            let status = &shop.data["status"];
+            status["switch"]["id"] == id && status["switch"]["phase"] == "Completed" && status["provider"] == *to
+        })
+        .await;
+    let status = &moved.data["status"];
+    println!("everything is in {to} after {:.1} s: {}", began.elapsed().as_secs_f64(), status["switch"]);
+    assert_eq!(status["switch"]["shardsMoved"], status["switch"]["shardsTotal"]);
+    shop.all_replaced(&before).await;
+    shop.wait_ready(MOVED).await;
+    println!("and served from there after {:.1} s", began.elapsed().as_secs_f64());
+}

@@ -1,0 +1,114 @@
+//! Where a shop's data is to be, what to do about that next, and how far it is on its way, as a function of what was seen. No I/O.
+
+use shop_contract::{status::PodStatus, switch::Switch};
+
+use crate::{
+    api::{ShardStatus, ShopStatus, StorageProvider, SwitchPhase, SwitchStatus},
+    labels::Component,
+    observation::{Observation, Report},
+    validate::ValidatedShop,
+};
+
+/// What is known of the way of a shop's data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Switching {
+    /// Where pods begin to look for the data.
+    pub home: StorageProvider,
+    /// A wish that is to be left with a worker now.
+    pub wish: Option<Switch>,
+    /// How far the data is; none as long as it was never moved.
+    pub status: Option<SwitchStatus>,
+}
+
+/// Finds out where the data of a shop is to be and how far it is. `shards` is who owns which, and where they live.
+#[must_use]
+pub fn switching(shop: &ValidatedShop, previous: &ShopStatus, seen: &Observation, shards: &[ShardStatus]) -> Switching {
+    let (home, wanted) = (shop.storage.provider_name(), shop.storage.wanted);
+    let newest = reports(seen).filter_map(|report| report.switch).max();
+    let told = previous
+        .switch
+        .as_ref()
+        .and_then(|switch| Some(Switch { number: switch.id.parse().ok()?, to: switch.to.into() }));
+    let last = newest.max(told);
+    if last.is_none() && wanted == home {
+        return Switching { home, wish: None, status: None };
+    }
+    let last_to = last.map_or(home, |last| last.to.into());
+    let (switch, from) = match last {
+        Some(last) if last_to == wanted => (last, previous.switch.as_ref().map_or(home, |switch| switch.from)),
+        _ => (Switch { number: last.map_or(1, |last| last.number.saturating_add(1)), to: wanted.into() }, last_to),
+    };
+    let ended = previous.switch.as_ref().filter(|status| told == Some(switch) && status.phase.has_ended());
+    if let Some(status) = ended {
+        return Switching { home, wish: None, status: Some(status.clone()) };
+    }
+    let moved = shards.iter().filter(|shard| shard.home == wanted && shard.owner.is_some()).count();
+    let is_known = newest == Some(switch);
+    let is_settled = reports(seen).any(|report| report.settled == Some(switch.number));
+    let is_there = is_known && is_settled && moved == shards.len();
+    let phase = match () {
+        // Nobody has seen the other store, so it comes first: the wish is left when every pod knows both.
+        () if !is_known && !knows_both(seen) => SwitchPhase::Preparing,
+        () if !is_known => SwitchPhase::Preflight,
+        () if !is_there && moved == 0 => SwitchPhase::Copying,
+        () if !is_there => SwitchPhase::CuttingOver,
+        // It came back to where it was.
+        () if wanted == home => SwitchPhase::Aborted,
+        () => SwitchPhase::Completed,
+    };
+    let lacks = reports(seen).find_map(|report| report.lacks.first().cloned());
+    let status = SwitchStatus {
+        id: switch.number.to_string(),
+        phase,
+        from,
+        to: wanted,
+        shards_moved: u16::try_from(moved).unwrap_or(u16::MAX),
+        shards_total: shop.shards,
+        next_step: next_step(phase, from, wanted, lacks),
+    };
+    Switching {
+        home: if phase == SwitchPhase::Completed { wanted } else { home },
+        wish: (phase == SwitchPhase::Preflight).then_some(switch),
+        status: Some(status),
+    }
+}
+
+/// What somebody who looks at the Shop has to do, or to wait for.
+fn next_step(phase: SwitchPhase, from: StorageProvider, to: StorageProvider, lacks: Option<String>) -> String {
+    match phase {
+        SwitchPhase::Preparing => {
+            format!("nothing to do; pods that know the stores of {from} and {to} replace the others")
+        }
+        SwitchPhase::Preflight | SwitchPhase::Copying | SwitchPhase::CuttingOver if lacks.is_some() => {
+            format!("mend the store of {to}; it goes on by itself: {}", lacks.unwrap_or_default())
+        }
+        SwitchPhase::Preflight => format!("nothing to do; the workers are told that everything is to be in {to}"),
+        SwitchPhase::Copying | SwitchPhase::CuttingOver => {
+            format!("nothing to do; the shards move to {to} one after the other while the shop sells")
+        }
+        SwitchPhase::Completed => format!(
+            "what was in {from} is kept there; leave its settings in the Shop until its queue is empty, then remove them and clean up"
+        ),
+        SwitchPhase::Aborted => format!("nothing to do; everything is in {to} again, and copies of it in {from}"),
+    }
+}
+
+/// Whether all pods are of the newest config, which names both stores; one that is on its way out counts as well.
+fn knows_both(seen: &Observation) -> bool {
+    let is_new = |component| {
+        seen.deployment(component)
+            .is_some_and(|state| state.current && state.updated == state.replicas && state.available >= state.desired)
+    };
+    Component::ALL.into_iter().all(is_new) && !seen.pods.iter().any(|pod| pod.terminating)
+}
+
+fn reports(seen: &Observation) -> impl Iterator<Item = &PodStatus> {
+    seen.pods.iter().filter_map(|pod| match &pod.report {
+        Report::Told(report) => Some(&**report),
+        Report::NotAsked | Report::Failed(_) => None,
+    })
+}
+
+#[cfg(test)]
+#[path = "switching_tests.rs"]
+mod tests;

@@ -1,0 +1,116 @@
+use shop_contract::status::OwnedShard;
+use storage_adapters::config::Provider;
+
+use super::*;
+use crate::{
+    fixtures::{all_serving, no_status, on_azure, told, validated},
+    labels::Component,
+};
+
+const AWS: StorageProvider = StorageProvider::Aws;
+const AZURE: StorageProvider = StorageProvider::Azure;
+
+/// A shop whose four shards were seen in Aws, and which is wanted in `wanted`.
+fn shop(wanted: StorageProvider) -> (ValidatedShop, ShopStatus) {
+    let mut spec = on_azure();
+    spec["storage"]["provider"] = wanted.to_string().into();
+    let before = ShopStatus { provider: Some(AWS), store_initialised: Some(true), ..no_status() };
+    (validated(spec).at_home(Some(AWS)), before)
+}
+
+/// A shop that serves, whose only worker found this wish, is done with all but the shards, and has so many shards in Azure.
+fn seen(switch: Option<Switch>, settled: bool, in_azure: u16) -> Observation {
+    let mut seen = all_serving();
+    let worker = seen.pods.iter_mut().find(|pod| pod.component == Component::Worker).expect("a worker");
+    let home = |shard| Some(if shard < in_azure { Provider::Azure } else { Provider::Aws });
+    let shards = (0..4).map(|shard| OwnedShard { shard, epoch: 7, home: home(shard) }).collect();
+    let settled = switch.filter(|_| settled).map(|switch| switch.number);
+    worker.report = Report::Told(Box::new(PodStatus { switch, settled, shards, ..told(&[]) }));
+    seen
+}
+
+fn looked(wanted: StorageProvider, before: &ShopStatus, seen: &Observation) -> (Switching, ShopStatus) {
+    let (shop, _) = shop(wanted);
+    let shop = shop.at_home(before.provider);
+    let shards = crate::status::shards(&shop, before, seen);
+    let found = switching(&shop, before, seen, &shards);
+    let after = ShopStatus { provider: Some(found.home), switch: found.status.clone(), shards, ..before.clone() };
+    (found, after)
+}
+
+fn phase(found: &Switching) -> Option<(SwitchPhase, u16)> {
+    found.status.as_ref().map(|status| (status.phase, status.shards_moved))
+}
+
+const FIRST: Switch = Switch { number: 1, to: Provider::Azure };
+
+#[test]
+fn a_shop_that_stays_where_it_is_has_no_switch() {
+    let (_, before) = shop(AWS);
+    let (found, _) = looked(AWS, &before, &seen(None, false, 0));
+    assert_eq!(found, Switching { home: AWS, wish: None, status: None });
+}
+
+#[test]
+fn the_wish_is_left_when_every_pod_knows_both_stores_and_pods_begin_in_the_other_when_everything_is_there() {
+    let (_, before) = shop(AZURE);
+    let mut rolling = seen(None, false, 0);
+    rolling.web.as_mut().expect("a Deployment").updated = 1;
+    let (found, before) = looked(AZURE, &before, &rolling);
+    assert_eq!((phase(&found), found.wish), (Some((SwitchPhase::Preparing, 0)), None));
+    let mut ending = seen(None, false, 0);
+    ending.pods[0].terminating = true;
+    let (found, before) = looked(AZURE, &before, &ending);
+    assert_eq!((phase(&found), found.wish), (Some((SwitchPhase::Preparing, 0)), None));
+    let (found, before) = looked(AZURE, &before, &seen(None, false, 0));
+    assert_eq!((phase(&found), found.wish), (Some((SwitchPhase::Preflight, 0)), Some(FIRST)));
+    let (found, before) = looked(AZURE, &before, &seen(Some(FIRST), false, 0));
+    assert_eq!((phase(&found), found.wish), (Some((SwitchPhase::Copying, 0)), None));
+    let (found, before) = looked(AZURE, &before, &seen(Some(FIRST), true, 3));
+    assert_eq!((phase(&found), found.home), (Some((SwitchPhase::CuttingOver, 3)), AWS));
+    let (found, before) = looked(AZURE, &before, &seen(Some(FIRST), false, 4));
+    assert_eq!((phase(&found), found.home), (Some((SwitchPhase::CuttingOver, 4)), AWS), "the catalogue is not there");
+    let (found, before) = looked(AZURE, &before, &seen(Some(FIRST), true, 4));
+    assert_eq!((phase(&found), found.home), (Some((SwitchPhase::Completed, 4)), AZURE));
+    // The pods that begin there have not found the wish yet.
+    let (found, _) = looked(AZURE, &before, &seen(None, false, 4));
+    assert_eq!((phase(&found), found.home, found.wish), (Some((SwitchPhase::Completed, 4)), AZURE, None));
+}
+
+#[test]
+fn a_change_of_mind_is_a_newer_wish_and_ends_where_it_began() {
+    let (_, before) = shop(AZURE);
+    let (_, before) = looked(AZURE, &before, &seen(Some(FIRST), false, 2));
+    let back = Switch { number: 2, to: Provider::Aws };
+    let (found, before) = looked(AWS, &before, &seen(Some(FIRST), false, 2));
+    assert_eq!((phase(&found), found.wish), (Some((SwitchPhase::Preflight, 2)), Some(back)));
+    let (found, before) = looked(AWS, &before, &seen(Some(back), true, 1));
+    assert_eq!(phase(&found), Some((SwitchPhase::CuttingOver, 3)));
+    let (found, before) = looked(AWS, &before, &seen(Some(back), true, 0));
+    assert_eq!((phase(&found), found.home), (Some((SwitchPhase::Aborted, 4)), AWS));
+    let (found, _) = looked(AZURE, &before, &seen(Some(back), true, 0));
+    assert_eq!(found.wish, Some(Switch { number: 3, to: Provider::Azure }));
+}
+
+#[test]
+fn a_status_that_was_lost_is_found_again_in_the_stores() {
+    let (_, before) = shop(AZURE);
+    let (found, _) = looked(AZURE, &before, &seen(Some(Switch { number: 4, to: Provider::Azure }), true, 2));
+    assert_eq!(phase(&found), Some((SwitchPhase::CuttingOver, 2)));
+    assert_eq!(found.status.map(|status| status.id), Some("4".into()));
+}
+
+#[test]
+fn a_store_that_cannot_be_used_is_named() {
+    let (_, before) = shop(AZURE);
+    let mut seen = seen(None, false, 0);
+    if let Report::Told(report) = &mut seen.pods[2].report {
+        report.lacks = vec!["the container is missing".into()];
+    }
+    let (found, _) = looked(AZURE, &before, &seen);
+    let next_step = found.status.map(|status| status.next_step).unwrap_or_default();
+    assert!(
+        next_step.contains("mend the store of Azure") && next_step.contains("the container is missing"),
+        "{next_step}"
+    );
+}
