@@ -29,9 +29,10 @@ azure)
     bin=$(tool_dir azurite)/node_modules/.bin
     options=(--silent --inMemoryPersistence --disableTelemetry "${@:5}")
     # As in the cloud, one service does not wait for the other. The second process ends with the first.
-    "${first[@]}" setpriv --pdeathsig KILL node --require "$ROOT/dev/tools/azurite/sweep-often.cjs" \
+    emulate=(node --require "$ROOT/dev/tools/azurite/sweeping.cjs")
+    "${first[@]}" setpriv --pdeathsig KILL "${emulate[@]}" \
         "$bin/azurite-queue" --queueHost "$2" --queuePort "$4" "${options[@]}" &
-    exec "$bin/azurite-blob" --blobHost "$2" --blobPort "$3" "${options[@]}"
+    exec "${emulate[@]}" "$bin/azurite-blob" --blobHost "$2" --blobPort "$3" "${options[@]}"
     ;;
 *) fail "no emulator is called '${1:-}'; write aws or azure" ;;
 esac

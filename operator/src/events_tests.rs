@@ -1,9 +1,12 @@
 use jiff::Timestamp;
+use shop_contract::{status::OwnedShard, switch::Switch};
+use storage_adapters::config::Provider;
 
 use super::*;
 use crate::{
-    fixtures::{all_serving, least, most, no_status, validated},
-    observation::Observation,
+    api::StorageProvider,
+    fixtures::{all_serving, least, most, no_status, on_azure, validated},
+    observation::{Observation, Report},
     status::{Outcome, status},
 };
 
@@ -34,4 +37,31 @@ fn a_store_that_was_taken_over_is_told_as_such() {
     let shop = validated(most());
     let after = status(&shop, &no_status(), &all_serving(), &Outcome::Applied, Timestamp::UNIX_EPOCH);
     assert!(reasons(&shop, &no_status(), &after).contains(&"StoreAdopted".to_owned()));
+}
+
+#[test]
+fn each_phase_of_a_switch_is_told_once() {
+    let shop = validated(on_azure()).at_home(Some(StorageProvider::Aws));
+    let seen = |switch: Option<Switch>, home| {
+        let mut seen = all_serving();
+        if let Report::Told(report) = &mut seen.pods[2].report {
+            report.switch = switch;
+            report.settled = switch.map(|switch| switch.number);
+            report.shards = (0..4).map(|shard| OwnedShard { shard, epoch: 7, home: Some(home) }).collect();
+        }
+        seen
+    };
+    let wish = Some(Switch { number: 1, to: Provider::Azure });
+    let mut before = ShopStatus { provider: Some(StorageProvider::Aws), store_initialised: Some(true), ..no_status() };
+    for (seen, expected) in [
+        (seen(None, Provider::Aws), &["Created", "Ready", "Preflight"][..]),
+        (seen(None, Provider::Aws), &[]),
+        (seen(wish, Provider::Aws), &["Copying"]),
+        (seen(wish, Provider::Azure), &["Completed"]),
+        (seen(wish, Provider::Azure), &[]),
+    ] {
+        let after = status(&shop, &before, &seen, &Outcome::Applied, Timestamp::UNIX_EPOCH);
+        assert_eq!(reasons(&shop, &before, &after), expected);
+        before = after;
+    }
 }

@@ -17,7 +17,7 @@ use crate::traffic::{Traffic, assert_available, assert_no_failure};
 const RATES: Rates = Rates { searches: 150.0, adds: 45.0, submits: 5.0 };
 
 /// Checks that nobody noticed. Beside an emulator, which shares the machine's cores, one in a thousand may have an unknown end.
-pub(crate) fn assert_rolled(what: &str, namespace: &TestNamespace, report: &Report) {
+fn assert_rolled(what: &str, namespace: &TestNamespace, report: &Report) {
     if namespace.store_servers().is_some() {
         assert_available(what, report);
     } else {
