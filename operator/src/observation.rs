@@ -32,6 +32,14 @@ impl Observation {
             Component::Worker => self.worker.as_ref(),
         }
     }
+
+    /// What pods said about themselves.
+    pub fn reports(&self) -> impl Iterator<Item = (&PodState, &PodStatus)> {
+        self.pods.iter().filter_map(|pod| match &pod.report {
+            Report::Told(report) => Some((pod, report.as_ref())),
+            Report::NotAsked | Report::Failed(_) => None,
+        })
+    }
 }
 
 /// How a Deployment fares.
@@ -51,6 +59,14 @@ pub struct DeploymentState {
     pub available: i32,
     /// Why it does not get on, when its controller has given up waiting or cannot create pods.
     pub stuck: Option<String>,
+}
+
+impl DeploymentState {
+    /// Whether all its pods are of what was last applied.
+    #[must_use]
+    pub fn rolled_out(&self) -> bool {
+        self.current && self.updated > 0 && self.updated == self.replicas
+    }
 }
 
 /// How a pod fares.

@@ -26,7 +26,7 @@ use crate::{
     observe::{ObserveError, observe},
     prune::{PruneError, prune},
     status::{self, Outcome, status},
-    switching::switching,
+    switching::wish_to_leave,
     token::{Token, TokenError, ensure_token},
     validate::{ValidatedShop, ValidationError, validate},
 };
@@ -126,11 +126,10 @@ async fn reconcile_shop(context: &Context, namespace: &str, name: &str) -> Resul
     }
     let token = changed.as_ref().ok().and_then(Option::as_ref);
     let seen = observe(&context.client, &context.pods, &shop, token).await?;
-    let wish = switching(&shop, &before, &seen, &status::shards(&shop, &before, &seen)).wish;
-    if let (Some(wish), Some(token)) = (wish, token) {
+    let after = status(&shop, &before, &seen, &outcome(&shop, &changed), Timestamp::now());
+    if let (Some(wish), Some(token)) = (wish_to_leave(&after), token) {
         context.pods.leave_wish(&seen.pods, token, wish).await;
     }
-    let after = status(&shop, &before, &seen, &outcome(&shop, &changed), Timestamp::now());
     let next = next_look(&before, &after);
     report(context, &found, Some(&shop), &before, after).await?;
     changed?;

@@ -3,14 +3,13 @@
 mod findings;
 
 use jiff::{Timestamp, Unit};
-use shop_contract::status::PodStatus;
 
 use self::findings::Finding;
 use crate::{
     api::{Condition, ConditionStatus, QueueStatus, ServiceType, ShardStatus, ShopStatus, SwitchStatus, TierStatus},
     conditions::{ConditionType, Reason},
     labels::Component,
-    observation::{DeploymentState, Observation, PodState, Report},
+    observation::{DeploymentState, Observation, Report},
     switching::{Switching, switching},
     validate::ValidatedShop,
 };
@@ -106,7 +105,7 @@ pub fn status(
         None => conditions.set(ConditionType::Degraded, false, Reason::AsExpected, "nothing is wrong"),
     }
     let shards = shards(shop, previous, seen);
-    let Switching { home, wish: _, status: switch } = switching(shop, previous, seen, &shards);
+    let Switching { home, status: switch } = switching(shop, previous, seen, &shards);
     if let Some(SwitchStatus { phase, next_step, from, to, .. }) = &switch {
         let message = format!("from {from} to {to}: {next_step}");
         conditions.set(ConditionType::Switching, !phase.has_ended(), Reason::Switch(*phase), &message);
@@ -136,7 +135,7 @@ pub fn status(
 #[must_use]
 pub fn store_initialised(shop: &ValidatedShop, previous: &ShopStatus, seen: &Observation) -> bool {
     previous.store_initialised == Some(true)
-        || reports(seen).any(|(_, report)| report.store_owner.as_deref() == Some(shop.uid.as_str()))
+        || seen.reports().any(|(_, report)| report.store_owner.as_deref() == Some(shop.uid.as_str()))
 }
 
 /// Whether anything is under way or wrong, so that it is worth to look again soon.
@@ -175,11 +174,7 @@ fn set_available(conditions: &mut Conditions<'_>, seen: &Observation) -> bool {
 
 /// Whether a tier serves what was last applied, and nothing older. How many pods do so is scaling.
 fn tier_serves(seen: &Observation, component: Component) -> bool {
-    seen.deployment(component).is_some_and(|deployment| rolled_out(deployment) && deployment.available > 0)
-}
-
-fn rolled_out(deployment: &DeploymentState) -> bool {
-    deployment.current && deployment.updated > 0 && deployment.updated == deployment.replicas
+    seen.deployment(component).is_some_and(|deployment| deployment.rolled_out() && deployment.available > 0)
 }
 
 /// What is under way.
@@ -194,7 +189,7 @@ fn progress(seen: &Observation) -> Option<(Reason, String)> {
         let Some(deployment) = deployment else {
             return Some((Reason::RollingOut, format!("the {} pods are being created", component.as_str())));
         };
-        if !rolled_out(deployment) || !tier_serves(seen, component) {
+        if !deployment.rolled_out() || !tier_serves(seen, component) {
             let DeploymentState { updated, available, desired, .. } = deployment;
             let message = format!(
                 "{} of {desired} {} pods are of this generation, {available} serve",
@@ -219,26 +214,19 @@ fn tier(seen: &Observation, component: Component) -> Option<TierStatus> {
     seen.deployment(component).map(|deployment| TierStatus { ready: deployment.ready, desired: deployment.desired })
 }
 
-fn reports(seen: &Observation) -> impl Iterator<Item = (&PodState, &PodStatus)> {
-    seen.pods.iter().filter_map(|pod| match &pod.report {
-        Report::Told(report) => Some((pod, report.as_ref())),
-        Report::NotAsked | Report::Failed(_) => None,
-    })
-}
-
 fn all_workers_told(seen: &Observation) -> bool {
     seen.pods.iter().filter(|pod| pod.component == Component::Worker).all(|pod| matches!(pod.report, Report::Told(_)))
 }
 
 /// Who owns which shard, and where it lives. While a worker does not answer, what it was last seen to own stands.
-#[must_use]
-pub fn shards(shop: &ValidatedShop, previous: &ShopStatus, seen: &Observation) -> Vec<ShardStatus> {
+pub(crate) fn shards(shop: &ValidatedShop, previous: &ShopStatus, seen: &Observation) -> Vec<ShardStatus> {
     let complete = all_workers_told(seen);
     (0..shop.shards)
         .map(|id| {
             let before = previous.shards.iter().find(|shard| shard.id == id);
             let home = before.map_or(shop.storage.provider_name(), |shard| shard.home);
-            let owner = reports(seen)
+            let owner = seen
+                .reports()
                 .flat_map(|(pod, report)| report.shards.iter().map(move |owned| (owned, pod)))
                 .filter(|(owned, _)| owned.shard == id)
                 .max_by_key(|(owned, _)| owned.epoch);
@@ -257,7 +245,7 @@ pub fn shards(shop: &ValidatedShop, previous: &ShopStatus, seen: &Observation) -
 }
 
 fn queue(seen: &Observation) -> Option<QueueStatus> {
-    reports(seen)
+    seen.reports()
         .filter_map(|(_, report)| report.queue.as_ref())
         .map(|queue| QueueStatus { depth: queue.depth, dead_letters: queue.dead_letters })
         .max_by_key(|queue| (queue.depth, queue.dead_letters))

@@ -5,7 +5,7 @@ use shop_contract::status::{Waiting, WaitingReason};
 use super::*;
 use crate::{
     fixtures::{all_serving, least, most, no_status, pod, told, validated},
-    observation::{ServiceState, Trouble},
+    observation::{PodState, ServiceState, Trouble},
 };
 
 fn at(seconds: i64) -> Timestamp {

@@ -1,11 +1,11 @@
 //! Where a shop's data is to be, what to do about that next, and how far it is on its way, as a function of what was seen. No I/O.
 
-use shop_contract::{status::PodStatus, switch::Switch};
+use shop_contract::switch::Switch;
 
 use crate::{
     api::{ShardStatus, ShopStatus, StorageProvider, SwitchPhase, SwitchStatus},
     labels::Component,
-    observation::{Observation, Report},
+    observation::Observation,
     validate::ValidatedShop,
 };
 
@@ -14,8 +14,6 @@ use crate::{
 pub struct Switching {
     /// Where pods begin to look for the data.
     pub home: StorageProvider,
-    /// A wish that is to be left with a worker now.
-    pub wish: Option<Switch>,
     /// How far the data is; none as long as it was never moved.
     pub status: Option<SwitchStatus>,
 }
@@ -24,14 +22,11 @@ pub struct Switching {
 #[must_use]
 pub fn switching(shop: &ValidatedShop, previous: &ShopStatus, seen: &Observation, shards: &[ShardStatus]) -> Switching {
     let (home, wanted) = (shop.storage.provider_name(), shop.storage.wanted);
-    let newest = reports(seen).filter_map(|report| report.switch).max();
-    let told = previous
-        .switch
-        .as_ref()
-        .and_then(|switch| Some(Switch { number: switch.id.parse().ok()?, to: switch.to.into() }));
+    let newest = seen.reports().filter_map(|(_, report)| report.switch).max();
+    let told = previous.switch.as_ref().and_then(SwitchStatus::wish);
     let last = newest.max(told);
     if last.is_none() && wanted == home {
-        return Switching { home, wish: None, status: None };
+        return Switching { home, status: None };
     }
     let last_to = last.map_or(home, |last| last.to.into());
     let (switch, from) = match last {
@@ -40,14 +35,14 @@ pub fn switching(shop: &ValidatedShop, previous: &ShopStatus, seen: &Observation
     };
     let ended = previous.switch.as_ref().filter(|status| told == Some(switch) && status.phase.has_ended());
     if let Some(status) = ended {
-        return Switching { home, wish: None, status: Some(status.clone()) };
+        return Switching { home, status: Some(status.clone()) };
     }
     let moved = shards.iter().filter(|shard| shard.home == wanted && shard.owner.is_some()).count();
     let is_known = newest == Some(switch);
-    let is_settled = reports(seen).any(|report| report.settled == Some(switch.number));
+    let is_settled = seen.reports().any(|(_, report)| report.settled == Some(switch.number));
     let is_there = is_known && is_settled && moved == shards.len();
     let phase = match () {
-        // Nobody has seen the other store, so it comes first: the wish is left when every pod knows both.
+        // The wish is left when every pod knows both stores.
         () if !is_known && !knows_both(seen) => SwitchPhase::Preparing,
         () if !is_known => SwitchPhase::Preflight,
         () if !is_there && moved == 0 => SwitchPhase::Copying,
@@ -56,7 +51,7 @@ pub fn switching(shop: &ValidatedShop, previous: &ShopStatus, seen: &Observation
         () if wanted == home => SwitchPhase::Aborted,
         () => SwitchPhase::Completed,
     };
-    let lacks = reports(seen).find_map(|report| report.lacks.first().cloned());
+    let lacks = seen.reports().find_map(|(_, report)| report.lacks.first().cloned());
     let status = SwitchStatus {
         id: switch.number.to_string(),
         phase,
@@ -66,11 +61,13 @@ pub fn switching(shop: &ValidatedShop, previous: &ShopStatus, seen: &Observation
         shards_total: shop.shards,
         next_step: next_step(phase, from, wanted, lacks),
     };
-    Switching {
-        home: if phase == SwitchPhase::Completed { wanted } else { home },
-        wish: (phase == SwitchPhase::Preflight).then_some(switch),
-        status: Some(status),
-    }
+    Switching { home: if phase == SwitchPhase::Completed { wanted } else { home }, status: Some(status) }
+}
+
+/// The wish that is to be left with a worker now.
+#[must_use]
+pub fn wish_to_leave(status: &ShopStatus) -> Option<Switch> {
+    status.switch.as_ref().filter(|switch| switch.phase == SwitchPhase::Preflight).and_then(SwitchStatus::wish)
 }
 
 /// What somebody who looks at the Shop has to do, or to wait for.
@@ -96,17 +93,9 @@ fn next_step(phase: SwitchPhase, from: StorageProvider, to: StorageProvider, lac
 /// Whether all pods are of the newest config, which names both stores; one that is on its way out counts as well.
 fn knows_both(seen: &Observation) -> bool {
     let is_new = |component| {
-        seen.deployment(component)
-            .is_some_and(|state| state.current && state.updated == state.replicas && state.available >= state.desired)
+        seen.deployment(component).is_some_and(|state| state.rolled_out() && state.available >= state.desired)
     };
     Component::ALL.into_iter().all(is_new) && !seen.pods.iter().any(|pod| pod.terminating)
-}
-
-fn reports(seen: &Observation) -> impl Iterator<Item = &PodStatus> {
-    seen.pods.iter().filter_map(|pod| match &pod.report {
-        Report::Told(report) => Some(&**report),
-        Report::NotAsked | Report::Failed(_) => None,
-    })
 }
 
 #[cfg(test)]

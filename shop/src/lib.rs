@@ -9,6 +9,7 @@ pub mod catalogue;
 pub mod cli;
 pub mod domain;
 mod errors;
+mod hex;
 pub mod orders;
 pub mod process;
 pub mod readiness;

@@ -4,13 +4,12 @@ use std::time::{Duration, Instant};
 
 use e2e::cluster::{Share, Shop, in_namespace, verify_store};
 use load::ledger::Ledger;
-use load::report::Report;
 use load::run::Rates;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::partition::{entries, until_applied};
-use crate::traffic::Traffic;
+use crate::traffic::{Traffic, assert_few_failures, requests};
 
 /// As many orders are made as are submitted.
 const RATES: Rates = Rates { searches: 50.0, adds: 50.0, submits: 5.0 };
@@ -53,20 +52,12 @@ async fn a_changed_provider_moves_a_selling_shop_to_another_cloud_and_back() {
         sleep(CALM).await;
         let report = traffic.end().await;
         until_applied(&shop.api().await, &entries(&ledger, &path), PERSISTED).await;
-        assert_mostly_answered(&report);
+        let most = requests(&report) / ONE_IN;
+        assert_few_failures("while everything moved there and back", &report, most);
         let config = shop.delete().await;
         verify_store(&shop, &config, Some(&path)).await;
     })
     .await;
-}
-
-/// Checks that the shop went on selling, and says how many requests were told to be sent again, or had to be.
-fn assert_mostly_answered(report: &Report) {
-    let rows = || report.kinds.values();
-    let (requests, ok): (u64, u64) = (rows().map(|row| row.requests).sum(), rows().map(|row| row.ok).sum());
-    let faults: Vec<_> = rows().flat_map(|row| &row.faults).collect();
-    println!("while everything moved there and back: {ok} of {requests} requests succeeded, the others: {faults:?}");
-    assert!((requests - ok) * ONE_IN <= requests, "{} of {requests} failed: {faults:?}", requests - ok);
 }
 
 /// Changes the provider, and waits until the shop's pods serve from there.

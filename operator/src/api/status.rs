@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use shop_contract::switch::Switch;
 
 use super::storage::StorageProvider;
 
@@ -142,6 +143,14 @@ pub struct SwitchStatus {
     /// What to do next, or what is waited for, in words.
     #[schemars(length(max = 4096))]
     pub next_step: String,
+}
+
+impl SwitchStatus {
+    /// The wish that it is about; none when it has an id that nobody gave it.
+    #[must_use]
+    pub fn wish(&self) -> Option<Switch> {
+        Some(Switch { number: self.id.parse().ok()?, to: self.to.into() })
+    }
 }
 
 /// How far a move of the shop's data is.

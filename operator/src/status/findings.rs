@@ -82,14 +82,9 @@ pub(super) fn findings(
 /// What pods that are not ready say they wait for.
 fn waiting(seen: &Observation) -> Vec<Finding> {
     let mut waiting: Vec<_> = seen
-        .pods
-        .iter()
-        .filter(|pod| !pod.ready && !pod.terminating)
-        .filter_map(|pod| match &pod.report {
-            Report::Told(report) => Some(report.waiting.iter().map(move |waiting| (pod, waiting))),
-            Report::NotAsked | Report::Failed(_) => None,
-        })
-        .flatten()
+        .reports()
+        .filter(|(pod, _)| !pod.ready && !pod.terminating)
+        .flat_map(|(pod, report)| report.waiting.iter().map(move |waiting| (pod, waiting)))
         .filter_map(|(pod, waiting)| {
             let (rank, degrades) = weight(waiting.reason)?;
             let message = format!("the pod {} waits: {}", pod.name, waiting.message);
@@ -115,8 +110,7 @@ fn weight(reason: WaitingReason) -> Option<(u8, bool)> {
 
 /// What a pod serves without although it was told to use it; it keeps no shop from serving.
 pub(super) fn lacking(seen: &Observation) -> Option<Finding> {
-    seen.pods.iter().filter(|pod| !pod.terminating).find_map(|pod| {
-        let Report::Told(report) = &pod.report else { return None };
+    seen.reports().filter(|(pod, _)| !pod.terminating).find_map(|(pod, report)| {
         let message = format!("the pod {} serves, but {}", pod.name, report.lacks.first()?);
         Some(Finding { reason: Reason::Lacking, message, degrades: true })
     })

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::{StreamExt as _, TryStreamExt as _};
 use storage_adapters::{BlobStore, Error, ErrorKind, GetOptions, Key, Metadata, PutMode, Version, config::Provider};
 use tokio::{sync::mpsc, time::timeout};
@@ -222,13 +222,10 @@ pub(super) async fn copy_version(
     record: &CurrentRecord,
 ) -> Result<(), StoreError> {
     let key = Key::new(record.key.clone()).map_err(|error| StoreError::Internal(error.to_string()))?;
-    let read = async {
-        let pieces: Vec<Bytes> = from.get(&key, GetOptions::default()).await?.body.try_collect().await?;
-        Ok(pieces.concat())
-    };
+    let read = async { from.get(&key, GetOptions::default()).await?.body.try_collect::<BytesMut>().await };
     let bytes = within("read the version", VERSION_TIMEOUT, read).await?;
     check_digest(&bytes, record).map_err(|source| StoreError::Version { number: record.number, source })?;
-    put_version(to, &key, bytes.into()).await
+    put_version(to, &key, bytes.freeze()).await
 }
 
 /// Stores a version; one with its name has its content.

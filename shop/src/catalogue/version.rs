@@ -9,7 +9,7 @@ use shop_contract::switch::Switch;
 use storage_adapters::{InvalidKey, Key};
 
 use super::{BuildError, Snapshot, SnapshotBuilder};
-use crate::domain::Product;
+use crate::{domain::Product, hex};
 
 /// The newest format of versions that this build writes and reads.
 const FORMAT: u32 = 1;
@@ -143,13 +143,8 @@ pub(super) fn encode(mut products: Vec<Product>) -> Result<Encoded, serde_json::
         serde_json::to_writer(&mut bytes, product)?;
         bytes.push(b'\n');
     }
-    let sha256 = hexadecimal(&Sha256::digest(&bytes));
+    let sha256 = hex::encode(&Sha256::digest(&bytes));
     Ok(Encoded { bytes: bytes.into(), sha256, products: products.len() })
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or_default();
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// Checks that these are the bytes that a record tells of.
@@ -158,7 +153,7 @@ pub(super) fn check_digest(version: &[u8], record: &CurrentRecord) -> Result<(),
 }
 
 fn check(digest: &[u8; 32], record: &CurrentRecord) -> Result<(), FormatError> {
-    let found = hexadecimal(digest);
+    let found = hex::encode(digest);
     if found == record.sha256 { Ok(()) } else { Err(FormatError::Digest { found, expected: record.sha256.clone() }) }
 }
 

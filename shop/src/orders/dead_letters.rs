@@ -1,11 +1,13 @@
 //! Dead letters: messages that nobody can ever use, kept as blobs where people find them. Does I/O.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::TryStreamExt;
 use sha2::{Digest, Sha256};
 use storage_adapters::{BlobStore, Error, ErrorKind, GetOptions, Key, Metadata, PutMode};
 
-use super::{blobs, hex, protocol::DeadCommand};
+use crate::hex;
+
+use super::{blobs, protocol::DeadCommand};
 
 /// Where they are.
 const DEAD: &str = "dead/";
@@ -41,12 +43,9 @@ async fn keep(blobs: &dyn BlobStore, key: &Key, body: Bytes) -> Result<(), Error
 /// Copies the letters of one store into another, where people look for them from now on.
 pub(super) async fn copy_all(from: &dyn BlobStore, to: &dyn BlobStore) -> Result<(), Error> {
     for letter in blobs::list(from, DEAD, MOST_COUNTED).await? {
-        let read = async {
-            let pieces: Vec<Bytes> = from.get(&letter.key, GetOptions::default()).await?.body.try_collect().await?;
-            Ok(pieces.concat())
-        };
+        let read = async { from.get(&letter.key, GetOptions::default()).await?.body.try_collect::<BytesMut>().await };
         let body = blobs::bounded("get", letter.key.as_str(), read).await?;
-        keep(to, &letter.key, body.into()).await?;
+        keep(to, &letter.key, body.freeze()).await?;
     }
     Ok(())
 }

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::domain::{CommandRecord, IdempotencyKey, Order, Request, Status};
-
-use super::{
-    audit::{Stored, examine},
+use crate::{
+    domain::{CommandRecord, IdempotencyKey, Order, Request, Status},
     hex,
 };
+
+use super::audit::{Stored, examine};
 
 /// The newest format of lines that this build writes and reads.
 const FORMAT: u32 = 1;

@@ -10,7 +10,6 @@ mod copying;
 mod dead_letters;
 mod export;
 mod gateway;
-mod hex;
 mod hints;
 mod home;
 mod import;

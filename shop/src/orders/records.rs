@@ -10,11 +10,10 @@ use shop_contract::{
 };
 use storage_adapters::{BlobStore, ErrorKind, Key, PutMode, Version, config::Provider};
 
-use crate::domain::OrderIdSecret;
+use crate::{domain::OrderIdSecret, hex};
 
 use super::{
     blobs::{self, Record, RecordError},
-    hex,
     lease::{LEASES, Leases},
 };
 
