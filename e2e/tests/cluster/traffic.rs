@@ -55,25 +55,17 @@ const MAY_FAIL_BY: [&str; 2] = ["503_outcome_unknown", "503_not_done"];
 
 /// Checks that as many requests were answered as asked as availability promises, and says how many there were.
 pub(crate) fn assert_available(what: &str, report: &Report) {
-    assert_few_failures(what, report, requests(report).div_ceil(ONE_IN));
-    let mut faults = report.kinds.values().flat_map(|row| &row.faults);
-    assert!(
-        faults.all(|(fault, _)| MAY_FAIL_BY.contains(&fault.as_str())),
-        "{what}: some failed by other than {MAY_FAIL_BY:?}"
-    );
-}
-
-/// Checks that no more than so many requests were not answered as asked, and says how many there were.
-pub(crate) fn assert_few_failures(what: &str, report: &Report, most: u64) {
     let requests = requests(report);
     let ok: u64 = report.kinds.values().map(|row| row.ok).sum();
     let faults: Vec<_> = report.kinds.values().flat_map(|row| &row.faults).collect();
     println!("{what}: {ok} of {requests} requests succeeded, the others: {faults:?}");
+    let most = requests.div_ceil(ONE_IN);
     assert!(requests - ok <= most, "{what}: more than {most} of {requests} requests failed: {faults:?}");
+    assert!(faults.iter().all(|(fault, _)| MAY_FAIL_BY.contains(&fault.as_str())), "{what}: {faults:?}");
 }
 
 /// All requests, of whatever kind.
-pub(crate) fn requests(report: &Report) -> u64 {
+fn requests(report: &Report) -> u64 {
     report.kinds.values().map(|row| row.requests).sum()
 }
 

@@ -18,8 +18,8 @@ use super::{
     object_store_bridge::{Gate, ObjectStoreBridge},
 };
 
-/// Files copied at once.
-const FILES_AT_ONCE: usize = 16;
+/// Files copied at once. Few, since those who buy use the same stores.
+const FILES_AT_ONCE: usize = 4;
 
 /// Largest file that is held in memory whole; a larger one is passed on piece by piece.
 const HELD_WHOLE: u64 = 1024 * 1024;

@@ -209,9 +209,13 @@ impl Stewardship {
 
     /// Tells the other workers, once, that this one is there, so that none has to list heartbeats often.
     fn introduce(&mut self) {
-        if std::mem::replace(&mut self.introduced, true) {
-            return;
+        if !std::mem::replace(&mut self.introduced, true) {
+            self.have_others_look();
         }
+    }
+
+    /// Has the other workers look at leases and heartbeats now.
+    fn have_others_look(&mut self) {
         let others = self.members.takers().filter(|(worker, _)| **worker != self.worker.boot_id);
         for (_, address) in others {
             let (worker, address) = (Arc::clone(&self.worker), address.to_owned());

@@ -6,16 +6,17 @@ use std::time::Duration;
 use e2e::cluster::{Share, Shop, TestNamespace, in_namespace};
 use load::ledger::Ledger;
 use load::report::Report;
-use load::run::Rates;
-use serde_json::json;
+use load::run::{Options, Rates, run};
+use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::traffic::{Traffic, assert_no_failure};
+use crate::traffic::{assert_no_failure, commands};
 
-/// What the only worker may take of a core, so that it is what can do least: web and what drives it have the rest.
-const WORKER_CPU: &str = "150m";
+/// What the only worker of an overloaded shop may take of a core, so that it is what can do least: web and what drives it have the
+/// rest.
+const WORKER_CPU: &str = "60m";
 
 /// Adds a second at which looking for the peak begins; a tenth as many orders are made.
 const FIRST_RATE: f64 = 100.0;
@@ -50,7 +51,9 @@ const HEAD: &str =
 #[ignore = "long: SOAK=overload make soak"]
 async fn three_times_what_a_shop_can_do_leaves_nine_tenths_of_it_in_time_and_is_over_in_five_seconds() {
     in_namespace(Share::Alone, "overload", async |namespace| {
-        let shop = shop(&namespace).await;
+        let mut spec = spec(&namespace);
+        spec["worker"]["resources"] = json!({"requests": {"cpu": WORKER_CPU}, "limits": {"cpu": WORKER_CPU}});
+        let shop = Shop::ready(&namespace, "corner", &spec).await;
         println!("{HEAD}");
         let (mut peak, mut rate) = (0.0, FIRST_RATE);
         loop {
@@ -78,7 +81,7 @@ async fn three_times_what_a_shop_can_do_leaves_nine_tenths_of_it_in_time_and_is_
 #[ignore = "long: SOAK=overload make soak"]
 async fn four_thousand_slow_connections_raise_the_p99_of_others_by_less_than_a_fifth() {
     in_namespace(Share::Alone, "slow", async |namespace| {
-        let shop = shop(&namespace).await;
+        let shop = Shop::ready(&namespace, "corner", &spec(&namespace)).await;
         let url = shop.url().await;
         let (mut alone, mut beside) = (Vec::new(), Vec::new());
         println!("{HEAD}");
@@ -99,20 +102,19 @@ async fn four_thousand_slow_connections_raise_the_p99_of_others_by_less_than_a_f
     .await;
 }
 
-async fn shop(namespace: &TestNamespace) -> Shop {
+/// A shop with one worker.
+fn spec(namespace: &TestNamespace) -> Value {
     let mut spec = namespace.small_shop();
-    spec["worker"] = json!({
-        "autoscaling": {"minReplicas": 1, "maxReplicas": 1},
-        "resources": {"requests": {"cpu": WORKER_CPU}, "limits": {"cpu": WORKER_CPU}},
-    });
-    Shop::ready(namespace, "corner", &spec).await
+    spec["worker"]["autoscaling"] = json!({"minReplicas": 1, "maxReplicas": 1});
+    spec
 }
 
 /// Asks a shop for so many adds a second, with their creates, and prints a row of what came of them.
 async fn put(shop: &Shop, what: &str, adds: f64, duration: Duration) -> Report {
-    let traffic = Traffic::start(shop, Rates { searches: 0.0, adds, submits: 0.0 }, Ledger::none()).await;
-    sleep(duration).await;
-    let report = traffic.end().await;
+    let rates = Rates { searches: 0.0, adds, submits: 0.0 };
+    let options = Options { rates, duration, in_flight: 2_000, seed: 11 };
+    let commands = commands(shop, Ledger::none()).await;
+    let report = run(&commands, &options, std::future::pending(), &mut |_| {}).await.expect("the load runs");
     let faults: Vec<_> = report.kinds.values().flat_map(|row| &row.faults).collect();
     println!("| {what} | {adds:.0} | {:.0} | {:.0} | {faults:?} |", goodput(&report), p99(&report));
     assert_eq!(report.generator.overruns, 0, "the generator could not keep up");

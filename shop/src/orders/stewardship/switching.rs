@@ -10,7 +10,10 @@ use std::{
 };
 
 use shop_contract::switch::Switch;
-use tokio::task::{AbortHandle, JoinError};
+use tokio::{
+    task::{AbortHandle, JoinError},
+    time::Instant,
+};
 
 use super::{
     super::{
@@ -41,6 +44,15 @@ enum MoveError {
 
 /// How soon the next shard is moved after one was not.
 const AGAIN: Duration = Duration::from_secs(5);
+
+/// How long a shard waits for those that go first while none of them moves.
+const TURN: Duration = Duration::from_secs(10);
+
+/// Longest that a shard that has moved is waited for before the next one goes.
+const SERVED: Duration = Duration::from_secs(5);
+
+/// How often it is looked meanwhile whether this worker leaves.
+const LEAVING_SEEN: Duration = Duration::from_millis(100);
 
 /// A move that is under way.
 #[derive(Debug)]
@@ -107,6 +119,8 @@ impl Stewardship {
                 if self.moving.remove(&number).is_some() && was_closed {
                     self.held.remove(&number);
                     self.open_what_was_given();
+                    // Whoever has the next shard may go on.
+                    self.have_others_look();
                 }
                 if has_failed {
                     self.next_move = self.worker.clock.since_boot() + AGAIN;
@@ -164,11 +178,18 @@ impl Move {
             |home: &Home, generation| Place { blobs: Arc::clone(&home.blobs), path: opening::path(number, generation) };
         let mut copying = Copying::new(place(&self.from, generation), place(&self.to, generation + 1));
         while copying.pass().await?.bytes > LITTLE {}
+        let is_turn = self.is_turn().await;
+        let is_wished = self.worker.wish(None).is_some_and(|wish| wish.to == self.to.provider);
+        if !is_turn || !is_wished {
+            return Ok(());
+        }
+        while copying.pass().await?.bytes > LITTLE {}
         // From here on nothing is merged, or the last pass could be a long one.
         let _at_rest = self.shard.rest().await;
         self.shard.prepare_hand_over().await;
         while copying.pass().await?.bytes > LITTLE {}
         self.holds.store(true, Ordering::SeqCst);
+        let held = self.worker.clock.since_boot();
         self.worker.service.closing(Arc::clone(&self.shard));
         let closed_in = self.shard.hand_over().await;
         let given = self.give(&mut copying, closed_in).await;
@@ -176,11 +197,55 @@ impl Move {
             self.take_back(closed_in).await;
         }
         self.worker.service.remove(number, self.shard.epoch);
-        given
+        if let Some(epoch) = given?
+            && self.is_served(epoch).await
+        {
+            let milliseconds = (self.worker.clock.since_boot().saturating_sub(held)).as_millis();
+            tracing::info!(shard = number, to = %self.to.provider, milliseconds, "a shard moved, and was not answered for meanwhile");
+        }
+        Ok(())
     }
 
-    /// Copies what the closed database has beyond the copy, and gives its lease to this worker in the other store.
-    async fn give(&self, copying: &mut Copying, closed_in: Option<u64>) -> Result<(), MoveError> {
+    /// Waits until this worker serves the shard in the other store, but not when it is about to end.
+    async fn is_served(&self, epoch: u64) -> bool {
+        let end = Instant::now() + SERVED;
+        while !self.worker.is_leaving() && Instant::now() < end {
+            if self.worker.service.serves(self.shard.number, epoch, Instant::now() + LEAVING_SEEN).await {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Waits until no shard with a lower number is left here: of the whole shop one moves at a time, since a store that is busy
+    /// with another keeps the customers of both waiting. One that cannot move is not waited for for long. False when this worker
+    /// has another one that goes first.
+    async fn is_turn(&self) -> bool {
+        let Self { worker, from, shard, .. } = self;
+        let (mut left, mut since) = (usize::MAX, worker.clock.since_boot());
+        loop {
+            let here = worker.service.leases().living_in(from.provider);
+            let ahead: Vec<u16> = here.shards.into_keys().filter(|number| *number < shard.number).collect();
+            if ahead.is_empty() {
+                return true;
+            }
+            if ahead.iter().any(|number| worker.service.serving(*number).is_some()) {
+                return false;
+            }
+            let now = worker.clock.since_boot();
+            if ahead.len() != left {
+                (left, since) = (ahead.len(), now);
+            }
+            if now >= since + TURN {
+                return true;
+            }
+            worker.service.changed().await;
+        }
+    }
+
+    /// Copies what the closed database has beyond the copy, and gives its lease to this worker in the other store; the epoch in
+    /// which this worker has it there, if it does.
+    async fn give(&self, copying: &mut Copying, closed_in: Option<u64>) -> Result<Option<u64>, MoveError> {
         let number = self.shard.number;
         copying.pass().await?;
         copying.show_whole().await?;
@@ -191,21 +256,23 @@ impl Move {
         self.worker.service.learn_one(number, tombstone.clone());
         tracing::info!(shard = number, epoch = tombstone.epoch, %to, "a shard lives in another store now");
         if self.worker.is_leaving() {
-            return Ok(());
+            return Ok(None);
         }
         // From here on any worker may take it there, and this one is the first to know.
         match self.to.registry.swap(number, &tombstone, |lease| lease.taken_by(self.worker.holder(), floor)).await {
             Ok(Swap::Won(lease)) => {
+                let epoch = lease.epoch;
                 self.worker.service.learn_one(number, lease);
                 self.to.gifts.notify_one();
+                Ok(Some(epoch))
             }
-            Ok(Swap::Lost) => {}
+            Ok(Swap::Lost) => Ok(None),
             Err(error) => {
                 tracing::warn!(shard = number, %error, "the lease of a shard that moved was not taken; whoever is first takes it");
                 self.to.look.notify_one();
+                Ok(None)
             }
         }
-        Ok(())
     }
 
     /// Has the shard opened again where it was, unless its lease says by now that it moved.
