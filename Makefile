@@ -20,7 +20,7 @@ help: ## Show this list
 up: ## Start the cluster, or find it running, and print how to reach it
 	@dev/up.sh
 
-down: ## End the cluster and remove everything it kept or changed
+down: ## End the cluster and remove what it ran, kept and changed
 	@dev/down.sh
 
 demo: ## From nothing to a running shop in which something was bought
@@ -35,7 +35,7 @@ crds: ## Write the files that are generated from the Rust types anew
 lint: ## Formatting, lints, shell scripts, licences and sources of dependencies
 	@dev/lint.sh
 
-test-fast: ## Lints, unit and conformance tests: no root, no cluster
+test-fast: ## Lints, unit and conformance tests: no cluster, and no root where the packages are there
 	@dev/test.sh fast
 
 test: ## Everything that CI runs, with the end-to-end tests on a cluster of their own

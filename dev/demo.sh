@@ -72,6 +72,7 @@ The demo is ready after $((SECONDS - began)) s.
   export KUBECONFIG=$KUBECONFIG
 NEXT
 if [[ $CLUSTER == local ]]; then
+    echo "  export PATH=$(tool_dir kubernetes):\$PATH    # kubectl"
     echo "  the shop            $URL"
     echo "  that order          $URL/orders/$ORDER"
 else
@@ -81,7 +82,7 @@ fi
 cat <<NEXT
 What to try next:
   its state           kubectl -n $DEMO_NAMESPACE get shop,deployment,hpa,pod
-  every field         kubectl explain shop.spec --recursive
+  every field         kubectl explain shop.spec --recursive   (and kubectl explain shop.spec.storage describes those of one part)
   kill all its pods   kubectl -n $DEMO_NAMESPACE delete pod --all   (then look at that order again)
   put it right        kubectl -n $DEMO_NAMESPACE delete service $SHOP   (the operator makes it again)
   your own products   kubectl -n $DEMO_NAMESPACE exec -i deploy/$SHOP-worker -- /shop catalogue import - --format csv <products.csv

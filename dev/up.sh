@@ -23,6 +23,8 @@ use_target
 kubectl get --raw /readyz >/dev/null || fail "the cluster does not answer: kubectl --kubeconfig $KUBECONFIG get --raw /readyz"
 printf 'export KUBECONFIG=%s\n' "$KUBECONFIG"
 if [[ $CLUSTER == local ]]; then
+    # shellcheck disable=SC2016 # for the shell that it is pasted into
+    printf 'export PATH=%s:$PATH\n' "$(tool_dir kubernetes)"
     # shellcheck source=dev/lib/cluster.sh
     . "$HERE/lib/cluster.sh"
     # shellcheck source=dev/lib/emulators.sh

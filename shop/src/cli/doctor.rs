@@ -3,7 +3,7 @@
 use std::{process::ExitCode, sync::Arc, time::Instant};
 
 use futures::future::join_all;
-use storage_adapters::{OpenStoreError, Store};
+use storage_adapters::{Depth, OpenStoreError, Store};
 
 use crate::{
     catalogue::{Places, Published},
@@ -52,17 +52,21 @@ pub(super) async fn doctor(location: Location) -> Ending {
         }
     }
     let depth = store.queue.depth().await.map_err(|error| Failure::new(UNFIT, error))?;
-    line("queue", format_args!("about {} messages waiting, {} with a receiver", depth.waiting, depth.leased))?;
+    line("queue", messages(&depth))?;
     for (other, opened) in others {
         match opened {
             Ok(store) => {
                 let depth = store.queue.depth().await.map_err(|error| Failure::new(UNFIT, error))?;
-                line("second way", format_args!("{other}; about {} messages waiting", depth.waiting))?;
+                line("second way", format_args!("{other}; {}", messages(&depth)))?;
             }
             Err(error) => return Err(Failure::new(UNFIT, SecondWay { store: other.to_string(), source: error })),
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn messages(Depth { waiting, leased }: &Depth) -> String {
+    format!("about {waiting} messages waiting, {leased} with a receiver")
 }
 
 /// The shop sells without it, but not while its own queue is out of reach.

@@ -159,12 +159,6 @@ impl Service {
         self.places.borrow().leases.clone()
     }
 
-    /// Waits until a shard or a lease changes, or is looked at anew.
-    pub(super) async fn changed(&self) {
-        // The sender lives as long as this worker.
-        let _ = self.places.subscribe().changed().await;
-    }
-
     /// The newest lease of a shard that this worker has seen.
     pub(super) fn lease(&self, number: u16) -> Option<Lease> {
         self.places.borrow().leases.shards.get(&number).cloned()

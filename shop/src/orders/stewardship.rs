@@ -64,6 +64,8 @@ pub(super) struct Stewardship {
     moves: JoinSet<Moved>,
     /// When the next move may begin, as time since boot.
     next_move: Duration,
+    /// When shards were last to move and did not, as time since boot.
+    not_moved: BTreeMap<u16, Duration>,
     /// What else is under way: shards that settle in, databases that are being ended without a flush, and workers that are
     /// being told something.
     errands: JoinSet<()>,
@@ -97,6 +99,7 @@ impl Stewardship {
             moving: BTreeMap::new(),
             moves: JoinSet::new(),
             next_move: Duration::ZERO,
+            not_moved: BTreeMap::new(),
             errands: JoinSet::new(),
             failures: BTreeMap::new(),
         }
@@ -173,7 +176,7 @@ impl Stewardship {
         let every = if worker.is_idle() { LIST_IDLE_EVERY } else { Duration::ZERO };
         let all = self.listed.is_none_or(|listed| begun >= listed + every);
         let term_holds = self.term.holds();
-        let mut members = std::mem::take(&mut self.members);
+        let mut members = self.members.clone();
         let read = {
             let mut reading = std::pin::pin!(read(&home.registry, &mut members, all, &*worker.clock));
             loop {

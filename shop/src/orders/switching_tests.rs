@@ -84,6 +84,32 @@ async fn all_shards_move_there_and_back_while_people_buy_and_no_command_fails() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_shards_of_two_workers_move_in_turn() {
+    let (here, there) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let first = start_between(here.path(), there.path(), &calm()).await;
+    first.ready().await;
+    let second = start_between(here.path(), there.path(), &calm()).await;
+    second.ready().await;
+    until("both have shards", || first.owns().len() == 2 && second.owns().len() == 2).await;
+    switch(here.path(), 1, AWAY).await;
+    let moving = async {
+        loop {
+            let left: Vec<bool> = leases(here.path()).await.shards.values().map(|lease| lease.home == AWAY).collect();
+            assert!(left.is_sorted_by(|before, after| before >= after), "{left:?}");
+            if left.iter().all(|left| *left) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, moving).await.expect("all shards move");
+    let owned = || first.owns().len() + second.owns().len();
+    until("all are answered for again", || owned() == 4).await;
+    first.end().await;
+    second.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wish_that_is_left_with_a_worker_counts_unless_it_is_old_or_of_a_store_that_it_has_no_settings_of() {
     let (here, there) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
     let running = start_between(here.path(), there.path(), &calm()).await;

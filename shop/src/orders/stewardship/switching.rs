@@ -2,6 +2,7 @@
 //! over to that store. Does I/O.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -31,6 +32,24 @@ use super::{
 /// A pass that copied no more bytes than this was short enough for the next to be made while nobody is answered.
 const LITTLE: u64 = 256 * 1024;
 
+/// Passes until one copies little; each has only what was written during the one before.
+const PASSES: u32 = 10;
+
+/// How soon a shard is moved after one was not.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// How long a shard waits, for each of those that go first, while none of them moves.
+const TURN: Duration = Duration::from_secs(10);
+
+/// How long another worker has to open a shard that has moved before the next one goes.
+const OPENING: Duration = Duration::from_millis(500);
+
+/// Longest that this worker has for it.
+const SERVED: Duration = Duration::from_secs(5);
+
+/// How often a move that waits looks at what it waits for.
+const GLANCE: Duration = Duration::from_millis(100);
+
 /// Why a shard did not move.
 #[derive(Debug, thiserror::Error)]
 enum MoveError {
@@ -40,19 +59,9 @@ enum MoveError {
     Registry(#[from] RegistryError),
     #[error("another worker has taken the shard")]
     Lost,
+    #[error("more was written than could be copied meanwhile")]
+    TooBusy,
 }
-
-/// How soon the next shard is moved after one was not.
-const AGAIN: Duration = Duration::from_secs(5);
-
-/// How long a shard waits for those that go first while none of them moves.
-const TURN: Duration = Duration::from_secs(10);
-
-/// Longest that a shard that has moved is waited for before the next one goes.
-const SERVED: Duration = Duration::from_secs(5);
-
-/// How often it is looked meanwhile whether this worker leaves.
-const LEAVING_SEEN: Duration = Duration::from_millis(100);
 
 /// A move that is under way.
 #[derive(Debug)]
@@ -101,14 +110,18 @@ impl Stewardship {
         if is_early || !self.moving.is_empty() || self.worker.is_leaving() || !to.term().holds() {
             return;
         }
-        let next = self.held.iter().find_map(|(number, lease)| {
+        self.not_moved.retain(|number, _| self.held.contains_key(number));
+        let movable = self.held.iter().filter_map(|(number, lease)| {
             let shard = self.worker.service.serving(*number).filter(|shard| shard.epoch == lease.epoch)?;
             Some((shard, lease.clone()))
         });
+        // One that was not moved lets the others go first.
+        let next = movable.min_by_key(|(shard, _)| (self.not_moved.get(&shard.number).copied(), shard.number));
         let Some((shard, lease)) = next else { return };
+        let left_behind = self.not_moved.keys().copied().collect();
         let holds = Arc::new(AtomicBool::new(false));
         let (worker, from, number) = (Arc::clone(&self.worker), Arc::clone(&self.home), shard.number);
-        let moving = Move { worker, from, to, shard, lease, holds: Arc::clone(&holds) };
+        let moving = Move { worker, from, to, shard, lease, left_behind, holds: Arc::clone(&holds) };
         let task = self.moves.spawn(moving.run());
         self.moving.insert(number, Moving { task, holds });
     }
@@ -122,8 +135,11 @@ impl Stewardship {
                     // Whoever has the next shard may go on.
                     self.have_others_look();
                 }
+                self.not_moved.remove(&number);
                 if has_failed {
-                    self.next_move = self.worker.clock.since_boot() + AGAIN;
+                    let now = self.worker.clock.since_boot();
+                    self.not_moved.insert(number, now);
+                    self.next_move = now + AGAIN;
                 }
             }
             Err(error) if error.is_cancelled() => {}
@@ -150,6 +166,16 @@ impl Stewardship {
     }
 }
 
+/// Copies until little is left to copy.
+async fn catch_up(copying: &mut Copying) -> Result<(), MoveError> {
+    for _ in 0..PASSES {
+        if copying.pass().await?.bytes <= LITTLE {
+            return Ok(());
+        }
+    }
+    Err(MoveError::TooBusy)
+}
+
 /// What is moved, and between which stores.
 struct Move {
     worker: Arc<Worker>,
@@ -157,6 +183,8 @@ struct Move {
     to: Arc<Home>,
     shard: Arc<Shard>,
     lease: Lease,
+    /// Shards of this worker that were not moved of late; they are not waited for.
+    left_behind: BTreeSet<u16>,
     holds: Arc<AtomicBool>,
 }
 
@@ -177,17 +205,15 @@ impl Move {
         let place =
             |home: &Home, generation| Place { blobs: Arc::clone(&home.blobs), path: opening::path(number, generation) };
         let mut copying = Copying::new(place(&self.from, generation), place(&self.to, generation + 1));
-        while copying.pass().await?.bytes > LITTLE {}
-        let is_turn = self.is_turn().await;
-        let is_wished = self.worker.wish(None).is_some_and(|wish| wish.to == self.to.provider);
-        if !is_turn || !is_wished {
+        catch_up(&mut copying).await?;
+        if !self.wait_for_turn().await || !self.to.term().holds() {
             return Ok(());
         }
-        while copying.pass().await?.bytes > LITTLE {}
+        catch_up(&mut copying).await?;
         // From here on nothing is merged, or the last pass could be a long one.
         let _at_rest = self.shard.rest().await;
         self.shard.prepare_hand_over().await;
-        while copying.pass().await?.bytes > LITTLE {}
+        catch_up(&mut copying).await?;
         self.holds.store(true, Ordering::SeqCst);
         let held = self.worker.clock.since_boot();
         self.worker.service.closing(Arc::clone(&self.shard));
@@ -197,49 +223,58 @@ impl Move {
             self.take_back(closed_in).await;
         }
         self.worker.service.remove(number, self.shard.epoch);
-        if let Some(epoch) = given?
-            && self.is_served(epoch).await
-        {
-            let milliseconds = (self.worker.clock.since_boot().saturating_sub(held)).as_millis();
-            tracing::info!(shard = number, to = %self.to.provider, milliseconds, "a shard moved, and was not answered for meanwhile");
+        if let Some(epoch) = given? {
+            let is_served = self.wait_until_served(epoch).await;
+            let milliseconds = self.worker.clock.since_boot().saturating_sub(held).as_millis();
+            tracing::info!(shard = number, milliseconds, is_served, "a shard was not answered for while it moved");
         }
         Ok(())
     }
 
-    /// Waits until this worker serves the shard in the other store, but not when it is about to end.
-    async fn is_served(&self, epoch: u64) -> bool {
+    /// Waits until this worker serves the shard in the other store, but not when it is about to end; whether it does.
+    async fn wait_until_served(&self, epoch: u64) -> bool {
         let end = Instant::now() + SERVED;
         while !self.worker.is_leaving() && Instant::now() < end {
-            if self.worker.service.serves(self.shard.number, epoch, Instant::now() + LEAVING_SEEN).await {
+            if self.worker.service.serves(self.shard.number, epoch, Instant::now() + GLANCE).await {
                 return true;
             }
         }
         false
     }
 
-    /// Waits until no shard with a lower number is left here: of the whole shop one moves at a time, since a store that is busy
-    /// with another keeps the customers of both waiting. One that cannot move is not waited for for long. False when this worker
-    /// has another one that goes first.
-    async fn is_turn(&self) -> bool {
-        let Self { worker, from, shard, .. } = self;
-        let (mut left, mut since) = (usize::MAX, worker.clock.since_boot());
+    /// Waits until no shard with a lower number is left here, or on its way: of the whole shop one is held at a time, since a
+    /// store that is busy with another keeps the customers of both waiting. One that cannot move is not waited for for long.
+    /// False when it is not to move now: this worker has another one that goes first, or it is not wished any more.
+    async fn wait_for_turn(&self) -> bool {
+        let Self { worker, from, to, shard, left_behind, .. } = self;
+        let (mut left, mut since) = (0, worker.clock.since_boot());
         loop {
-            let here = worker.service.leases().living_in(from.provider);
-            let ahead: Vec<u16> = here.shards.into_keys().filter(|number| *number < shard.number).collect();
-            if ahead.is_empty() {
-                return true;
+            if worker.wish(None).is_none_or(|wish| wish.to != to.provider) {
+                return false;
             }
+            let leases = worker.service.leases();
+            let is_left = |lease: &Lease| lease.home == from.provider || lease.holder.is_none();
+            let ahead =
+                leases.shards.range(..shard.number).filter(|(_, lease)| is_left(lease)).map(|(number, _)| *number);
+            let ahead: Vec<u16> = ahead.filter(|number| !left_behind.contains(number)).collect();
             if ahead.iter().any(|number| worker.service.serving(*number).is_some()) {
                 return false;
+            }
+            if ahead.is_empty() {
+                if left > 0 {
+                    tokio::time::sleep(OPENING).await;
+                }
+                return true;
             }
             let now = worker.clock.since_boot();
             if ahead.len() != left {
                 (left, since) = (ahead.len(), now);
             }
-            if now >= since + TURN {
+            // Each of those that wait behind one that cannot move goes at another time.
+            if now >= since + TURN * u32::try_from(left).unwrap_or(u32::MAX) {
                 return true;
             }
-            worker.service.changed().await;
+            tokio::time::sleep(GLANCE).await;
         }
     }
 
