@@ -243,7 +243,7 @@ impl Move {
     }
 
     /// Waits until no shard with a lower number is left here, or on its way: of the whole shop one is held at a time, since a
-    /// store that is busy with another keeps the customers of both waiting. One that cannot move is not waited for for long.
+    /// store that is busy with another keeps the customers of both waiting. Those that do not move are waited for for a while each.
     /// False when it is not to move now: this worker has another one that goes first, or it is not wished any more.
     async fn wait_for_turn(&self) -> bool {
         let Self { worker, from, to, shard, left_behind, .. } = self;
@@ -270,7 +270,7 @@ impl Move {
             if ahead.len() != left {
                 (left, since) = (ahead.len(), now);
             }
-            // Each of those that wait behind one that cannot move goes at another time.
+            // The more are ahead the longer, so that those behind one that cannot move do not all go at once.
             if now >= since + TURN * u32::try_from(left).unwrap_or(u32::MAX) {
                 return true;
             }
