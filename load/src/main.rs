@@ -146,18 +146,21 @@ fn written(report: &Report, json: Option<&Path>) -> Result<(), AnyError> {
 /// The report in a few lines, for people.
 fn table(report: &Report) -> String {
     use std::fmt::Write;
-    let mut text =
-        format!("{:<9}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}\n", "", "sent", "ok/s", "failed", "p50 ms", "p99 ms", "max ms");
+    let mut text = format!(
+        "{:<9}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}\n",
+        "", "sent", "ok/s", "queued", "failed", "p50 ms", "p99 ms", "max ms"
+    );
     for kind in Kind::ALL {
-        let Some(row) = report.kinds.get(kind.name()).filter(|row| row.requests > 0) else { continue };
+        let Some(row) = report.kinds.get(&kind).filter(|row| row.requests > 0) else { continue };
         let latency = row.latency_ms;
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "{:<9}{:>9}{:>9.1}{:>9}{:>9.1}{:>9.1}{:>9.1}",
+            "{:<9}{:>9}{:>9.1}{:>9}{:>9}{:>9.1}{:>9.1}{:>9.1}",
             kind.name(),
             row.requests,
             row.ok_per_second,
+            row.queued,
             row.requests - row.ok,
             latency.p50,
             latency.p99,

@@ -4,18 +4,22 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Kinds of requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Kind {
     /// A search.
+    #[serde(rename = "searches")]
     Search,
     /// A new order.
+    #[serde(rename = "creates")]
     Create,
     /// One more item.
+    #[serde(rename = "adds")]
     Add,
     /// An order's submission.
+    #[serde(rename = "submits")]
     Submit,
 }
 
@@ -83,7 +87,7 @@ impl Durations {
 }
 
 /// Percentiles, in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Percentiles {
     /// Half took no longer.
     pub p50: f64,
@@ -105,6 +109,8 @@ const MOST_FAULTS: usize = 50;
 pub struct Tally {
     /// Answered as asked.
     pub ok: u64,
+    /// Of these, accepted into a queue.
+    pub queued: u64,
     /// All others, by what went wrong.
     pub faults: BTreeMap<String, u64>,
     /// From the due time to the whole answer, of those answered as asked.
@@ -114,9 +120,10 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Counts a request answered as asked.
-    pub fn succeeded(&mut self, latency: Duration, service: Duration) {
+    /// Counts a request answered as asked, perhaps by the promise of a queue.
+    pub fn succeeded(&mut self, latency: Duration, service: Duration, is_queued: bool) {
         self.ok += 1;
+        self.queued += u64::from(is_queued);
         self.latency.record(latency);
         self.service.record(service);
     }
@@ -135,7 +142,7 @@ impl Tally {
 }
 
 /// The report of a run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// What was aimed at.
     pub target: String,
@@ -145,14 +152,14 @@ pub struct Report {
     pub seconds: f64,
     /// Whether it was ended before its time.
     pub interrupted: bool,
-    /// By the names of [`Kind`].
-    pub kinds: BTreeMap<&'static str, KindReport>,
+    /// What became of the requests of each kind.
+    pub kinds: BTreeMap<Kind, KindReport>,
     /// How the generator itself fared.
     pub generator: GeneratorReport,
 }
 
 /// What became of the requests of one kind.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct KindReport {
     /// Asked for, a second.
     pub asked_per_second: f64,
@@ -160,7 +167,9 @@ pub struct KindReport {
     pub requests: u64,
     /// Answered as asked.
     pub ok: u64,
-    /// Of these, answered within half a second from the due time, as commands are to be.
+    /// Of these, accepted into a queue, to be applied later.
+    pub queued: u64,
+    /// Of those answered as asked, answered within half a second from the due time, as commands are to be.
     pub ok_within_500_ms: u64,
     /// Answered as asked, a second.
     pub ok_per_second: f64,
@@ -181,6 +190,7 @@ impl KindReport {
             asked_per_second,
             requests: tally.ok + tally.failures(),
             ok: tally.ok,
+            queued: tally.queued,
             ok_within_500_ms: tally.latency.within(HALF_A_SECOND),
             ok_per_second: if seconds > 0.0 { tally.ok as f64 / seconds } else { 0.0 },
             faults: tally.faults.clone(),
@@ -191,7 +201,7 @@ impl KindReport {
 }
 
 /// How the generator itself fared.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct GeneratorReport {
     /// Requests never sent because too many were in flight: the generator, or a shop that answers nothing.
     pub overruns: u64,
@@ -222,11 +232,11 @@ mod tests {
     #[test]
     fn failures_are_counted_by_what_went_wrong_and_never_as_latency() {
         let mut tally = Tally::default();
-        tally.succeeded(Duration::from_millis(2), Duration::from_millis(1));
+        tally.succeeded(Duration::from_millis(2), Duration::from_millis(1), true);
         tally.failed("503_overloaded");
         tally.failed("503_overloaded");
         let report = KindReport::new(&tally, 10.0, 0.5);
-        assert_eq!((report.requests, report.ok, report.faults["503_overloaded"]), (3, 1, 2));
+        assert_eq!((report.requests, report.ok, report.queued, report.faults["503_overloaded"]), (3, 1, 1, 2));
         assert!((report.ok_per_second - 2.0).abs() < f64::EPSILON);
         assert!(report.latency_ms.max < 3.0);
     }

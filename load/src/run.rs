@@ -392,6 +392,12 @@ impl Engine {
         let Some(ended) = ended else { return Ok(()) };
         let Ended { kind, due, sent, at, result } = ended?;
         self.under_way.entry(kind).and_modify(|requests| *requests -= 1);
+        let is_queued = match &result {
+            Outcomes::Search(_) => false,
+            Outcomes::Create(answered) | Outcomes::Add(_, answered) | Outcomes::Submit(answered) => {
+                answered.pending.is_some()
+            }
+        };
         let fault = match result {
             Outcomes::Search(result) => result.err(),
             Outcomes::Create(answered) => {
@@ -410,7 +416,7 @@ impl Engine {
             Outcomes::Submit(answered) => answered.fault,
         };
         match fault {
-            None => self.tally(kind).succeeded(at - due, at - sent),
+            None => self.tally(kind).succeeded(at - due, at - sent, is_queued),
             Some(fault) => self.tally(kind).failed(&fault),
         }
         self.send_waiting();
@@ -456,7 +462,7 @@ impl Engine {
         let kind_report = |kind: Kind| {
             self.tallies
                 .get(&kind)
-                .map(|tally| (kind.name(), KindReport::new(tally, self.options.rate(kind), measured.seconds)))
+                .map(|tally| (kind, KindReport::new(tally, self.options.rate(kind), measured.seconds)))
         };
         Report {
             target: self.commands.client.authority().to_owned(),

@@ -14,6 +14,7 @@ use axum::{Json, Router};
 use load::commands::Commands;
 use load::http::{Client, ClientOptions};
 use load::ledger::{Entry, Ledger, Operation, Outcome};
+use load::report::Kind;
 use load::run::{Options, Rates, RunError, run};
 use load::target::Target;
 use serde_json::json;
@@ -98,7 +99,7 @@ async fn a_server_that_answers_late_is_sent_no_less_and_its_lateness_is_measured
     let commands = commands(&server.url, Ledger::none()).await;
     let asked = options(100.0, 0.0, 0.0, Duration::from_secs(1));
     let report = run(&commands, &asked, std::future::pending(), &mut |_| {}).await.expect("a report");
-    let searches = &report.kinds["searches"];
+    let searches = &report.kinds[&Kind::Search];
     assert_eq!(server.script.searches.load(Ordering::SeqCst), 100);
     assert_eq!((searches.requests, searches.ok), (100, 100));
     assert!(searches.latency_ms.p50 >= 400.0, "{searches:?}");
@@ -111,7 +112,7 @@ async fn what_is_due_beyond_the_bound_is_not_sent_and_not_hidden() {
     let commands = commands(&server.url, Ledger::none()).await;
     let asked = Options { in_flight: 10, ..options(100.0, 0.0, 0.0, Duration::from_millis(500)) };
     let report = run(&commands, &asked, std::future::pending(), &mut |_| {}).await.expect("a report");
-    assert_eq!(report.kinds["searches"].faults["overrun"], 40);
+    assert_eq!(report.kinds[&Kind::Search].faults["overrun"], 40);
     assert_eq!(report.generator.overruns, 40);
 }
 
@@ -123,9 +124,9 @@ async fn a_run_sends_what_was_asked_of_each_kind_and_writes_every_write_down() {
     let commands = commands(&server.url, Ledger::create(&path).expect("a ledger")).await;
     let asked = options(200.0, 100.0, 10.0, Duration::from_secs(1));
     let report = run(&commands, &asked, std::future::pending(), &mut |_| {}).await.expect("a report");
-    for (kind, requests) in [("searches", 200), ("adds", 100), ("submits", 10), ("creates", 10)] {
-        let row = &report.kinds[kind];
-        assert_eq!((row.requests, row.ok), (requests, requests), "{kind}: {row:?}");
+    for (kind, requests) in [(Kind::Search, 200), (Kind::Add, 100), (Kind::Submit, 10), (Kind::Create, 10)] {
+        let row = &report.kinds[&kind];
+        assert_eq!((row.requests, row.ok), (requests, requests), "{kind:?}: {row:?}");
     }
     let entries = entries(&path);
     let count = |op| entries.iter().filter(|entry| entry.op == op && entry.outcome == Outcome::Acked).count();

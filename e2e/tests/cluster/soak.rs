@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use e2e::cluster::{Share, Shop, in_namespace, kill_container, pods::name_of, verify_store};
 use e2e::wait::until;
 use load::ledger::{Ledger, Operation, Outcome};
-use load::report::Report;
+use load::report::{Kind, KindReport, Report};
 use load::run::Rates;
 use serde_json::{Value, json};
 use shop::domain::{OrderId, shard_of};
@@ -56,8 +56,9 @@ async fn one_of_three_workers_killed_at_550_commands_a_second_fails_no_cart_and_
         sleep(Duration::from_secs(30)).await;
         let report = traffic.end().await;
         println!("{}", told(&report));
-        for kind in ["adds", "creates", "searches"] {
-            assert!(report.kinds[kind].faults.is_empty(), "{kind}: {:?}", report.kinds[kind].faults);
+        for kind in [Kind::Add, Kind::Create, Kind::Search] {
+            let faults = &report.kinds[&kind].faults;
+            assert!(faults.is_empty(), "{}: {faults:?}", kind.name());
         }
         let mut failed = 0;
         for entry in entries(&ledger, &path).iter().filter(|entry| entry.outcome != Outcome::Acked) {
@@ -103,7 +104,7 @@ async fn follows(what: &str, shop: &Shop, rates: Rates, workers: usize) {
     let report = traffic.end().await;
     assert_no_failure(what, &report);
     for (kind, row) in &report.kinds {
-        assert!(row.latency_ms.max <= DELAYED_MS, "{kind}: max {:.0} ms", row.latency_ms.max);
+        assert!(row.latency_ms.max <= DELAYED_MS, "{}: max {:.0} ms", kind.name(), row.latency_ms.max);
     }
 }
 
@@ -127,10 +128,14 @@ async fn until_owned_by(shop: &Shop, workers: usize) {
 }
 
 fn told(report: &Report) -> String {
-    let row = |(kind, row): (_, &load::report::KindReport)| {
+    let row = |(kind, row): (&Kind, &KindReport)| {
         format!(
-            "{} {kind}: p99 {:.0} max {:.0} ms, {:?}",
-            row.requests, row.latency_ms.p99, row.latency_ms.max, row.faults
+            "{} {}: p99 {:.0} max {:.0} ms, {:?}",
+            row.requests,
+            kind.name(),
+            row.latency_ms.p99,
+            row.latency_ms.max,
+            row.faults
         )
     };
     report.kinds.iter().map(row).collect::<Vec<_>>().join("; ")

@@ -6,7 +6,7 @@ use e2e::cluster::Shop;
 use load::commands::Commands;
 use load::http::{Client, ClientOptions};
 use load::ledger::Ledger;
-use load::report::{KindReport, Report};
+use load::report::{Kind, KindReport, Report};
 use load::run::{Options, Rates, run};
 use load::target::Target;
 use tokio::sync::oneshot;
@@ -71,8 +71,9 @@ fn requests(report: &Report) -> u64 {
 
 /// Checks that as many requests were answered within half a second as availability promises.
 pub(crate) fn assert_quick(what: &str, report: &Report) {
-    let slow =
-        |(kind, row): (&&str, &KindReport)| (row.ok - row.ok_within_500_ms, format!("{kind} {:?}", row.latency_ms));
+    let slow = |(kind, row): (&Kind, &KindReport)| {
+        (row.ok - row.ok_within_500_ms, format!("{} {:?}", kind.name(), row.latency_ms))
+    };
     let (slow, latencies): (Vec<_>, Vec<_>) = report.kinds.iter().map(slow).unzip();
     let most = requests(report).div_ceil(ONE_IN);
     assert!(slow.iter().sum::<u64>() <= most, "{what}: more than {most} requests took over 500 ms: {latencies:?}");
@@ -88,7 +89,7 @@ pub(crate) fn assert_no_failure(what: &str, report: &Report) {
     let per_kind: Vec<String> = report
         .kinds
         .iter()
-        .map(|(kind, row)| format!("{kind} p99 {:.0} max {:.0} ms", row.latency_ms.p99, row.latency_ms.max))
+        .map(|(kind, row)| format!("{} p99 {:.0} max {:.0} ms", kind.name(), row.latency_ms.p99, row.latency_ms.max))
         .collect();
     println!("{what}: {requests} requests in {:.0} s, 0 failed; {}", report.seconds, per_kind.join(", "));
 }

@@ -9,6 +9,7 @@ use e2e::wait::until;
 use load::commands::Commands;
 use load::http::{Client, ClientOptions};
 use load::ledger::Ledger;
+use load::report::Kind;
 use load::run::{Options, Rates, run};
 use load::target::Target;
 
@@ -85,7 +86,7 @@ async fn an_import_reaches_a_running_shop_in_5_seconds_without_a_failed_request(
     assert_eq!(products[0]["price"], serde_json::json!({"amount": 999, "currency": "EUR"}), "{products:?}");
     done.send(()).expect("the load goes on");
     let report = load.await.expect("no panic").expect("a report");
-    let searches = &report.kinds["searches"];
+    let searches = &report.kinds[&Kind::Search];
     assert!(searches.ok > 0 && searches.faults.is_empty(), "{searches:?}");
     shop.assert_no_error_logged();
     shop.end().await;

@@ -32,6 +32,7 @@ use super::{
         PackMessage, READS_PATH, ReadMessage, Reply, TAKEN_OVER, encode,
     },
     records::ShopRecords,
+    refusals::Refusals,
     registry::Registry,
     token::InternalToken,
     transport::{CONNECTING, Http, Transport, TransportError},
@@ -83,6 +84,7 @@ pub struct OrderClient {
     admission: Semaphore,
     deadline: Duration,
     breakers: Breakers,
+    refusals: Refusals,
     owners: RwLock<Arc<Leases>>,
     /// Counts looks at the leases; whoever finds an owner gone looks only if nobody did since it asked.
     looks: AtomicU64,
@@ -130,6 +132,11 @@ pub(super) struct Patience<'a> {
 }
 
 impl Ask<'_> {
+    /// Whether somebody waits for the answer who can come back.
+    fn is_of_a_customer(&self) -> bool {
+        matches!(self, Self::Command(..) | Self::Read(..))
+    }
+
     /// What a later attempt that did nothing says of a command of which an earlier attempt may have done something.
     fn unless_unknown(&self, unknown: bool, error: OrderError) -> OrderError {
         match (self, error) {
@@ -176,6 +183,7 @@ impl OrderClient {
             admission: Semaphore::new(MOST_AT_ONCE),
             deadline: DEADLINE.saturating_sub(MARGIN),
             breakers: Breakers::default(),
+            refusals: Refusals::default(),
             owners: RwLock::default(),
             looks: AtomicU64::new(0),
             looking: Mutex::new(()),
@@ -252,6 +260,13 @@ impl OrderClient {
     pub async fn import(&self, exported: Exported, deadline: Instant) -> Result<Imported, OrderError> {
         let patience = Patience { deadline, gives_way: false, taken: None };
         self.ask(self.shard_of(exported.order.id), Ask::Import(&exported), patience, imported).await
+    }
+
+    /// Whether the owner of an order has had too much to do until a moment ago, as it said itself.
+    pub(super) fn is_overloaded(&self, order: OrderId) -> bool {
+        let owners = self.owners.read().unwrap_or_else(PoisonError::into_inner);
+        let holder = owners.shards.get(&self.shard_of(order)).and_then(|lease| lease.holder.as_ref());
+        holder.is_some_and(|holder| self.refusals.is_overloaded(&holder.address))
     }
 
     /// Brings accepted commands to the owner of their shard: each is applied, refused or parked then, but for those
@@ -389,6 +404,9 @@ impl OrderClient {
         if !self.breakers.may_ask(address) {
             return Tried::Skipped;
         }
+        if ask.is_of_a_customer() && !self.refusals.may_ask(address) {
+            return Tried::Done(Err(OrderError::Overloaded { retry_after: COME_BACK }));
+        }
         let patience = deadline.saturating_duration_since(Instant::now());
         // The worker gives up a little earlier, so that its reason is here in time.
         let patience_millis = u64::try_from(patience.saturating_sub(REPLY).as_millis()).unwrap_or(0);
@@ -408,7 +426,8 @@ impl OrderClient {
                 return Tried::Unknown;
             }
             Err(_late) => {
-                if patience >= REACH {
+                // One that said a moment ago that it has too much to do is not out of reach.
+                if patience >= REACH && !self.refusals.is_overloaded(address) {
                     self.breakers.missed(address);
                 }
                 return Tried::Unknown;
@@ -424,10 +443,16 @@ impl OrderClient {
             return Tried::Again;
         }
         let body = tokio::time::timeout_at(deadline, read_body(response)).await.ok().flatten();
-        match body.and_then(|body| serde_json::from_slice(&body).ok()) {
+        let tried = match body.and_then(|body| serde_json::from_slice(&body).ok()) {
             Some(reply) => done(reply),
             None => Tried::Unknown,
+        };
+        match tried {
+            Tried::Done(Err(OrderError::Overloaded { .. })) => self.refusals.refused(address),
+            Tried::Done(_) => self.refusals.done(address),
+            Tried::Again | Tried::Elsewhere(_) | Tried::Unknown | Tried::Behind | Tried::Skipped => {}
         }
+        tried
     }
 }
 

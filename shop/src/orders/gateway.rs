@@ -24,7 +24,7 @@ use super::{
     other_store::OtherStore,
     packs::QueuedCommand,
     pending::{InvalidPending, Pending},
-    queueing::{Queued, WayOut, way_out},
+    queueing::{Queued, Settled, WayOut, way_out},
     records::ShopRecords,
     seen::Seen,
     stale_reads::{StaleReads, stale_reads},
@@ -44,8 +44,9 @@ const OWNER_ALONE: Duration = Duration::from_millis(150);
 /// arrives twice takes effect once.
 const PACK_LEAVES: Duration = Duration::from_millis(250);
 
-/// The same for a command whose owner is known to be out of reach.
+/// The same for a command whose owner is known to be out of reach, and the least for which it waits for others even then.
 const PACK_LEAVES_SOON: Duration = Duration::from_millis(150);
+const PACK_GATHERS: Duration = Duration::from_millis(50);
 
 /// The same for a command that its owner has and may be writing to a slow store, or will have in a moment because the shard is
 /// being handed over: what is queued needlessly keeps what is under consistency waiting.
@@ -156,14 +157,19 @@ impl OrderGateway {
         let (mut error, pack_leaves) = match alone {
             Ok(Ok(answer)) => return Ok(Done::Persisted(self.take_in(answer, &pending).await)),
             Ok(Err(error)) if choice == OnPartition::Consistency || !error.is_of_partition() => return Err(error),
-            Ok(Err(error)) => (Some(error), PACK_LEAVES_SOON),
+            Ok(Err(error)) => (Some(error), PACK_LEAVES_SOON.max(accepted.elapsed() + PACK_GATHERS)),
+            // It would have this to do once more, if it came by the queue.
+            Err(_later) if self.client.is_overloaded(order) => {
+                let answer = owner.await?;
+                return Ok(Done::Persisted(self.take_in(answer, &pending).await));
+            }
             Err(_later) if taken.load(Ordering::Relaxed) => (None, PACK_LEAVES_LATE),
             Err(_later) => (None, PACK_LEAVES),
         };
         let queued = Request { accepted_at: Some(self.clock.wall()), ..request.clone() };
         let command = QueuedCommand { order, request: queued };
-        let mut queue =
-            std::pin::pin!(self.way_out.queue(command.clone(), accepted + pack_leaves, accepted + DEADLINE));
+        let (leave_at, deadline, settled) = (accepted + pack_leaves, accepted + DEADLINE, Settled::default());
+        let mut queue = std::pin::pin!(self.way_out.queue(command.clone(), leave_at, deadline, settled.clone()));
         let mut outcome = None;
         loop {
             tokio::select! {
@@ -173,6 +179,7 @@ impl OrderGateway {
                     Err(OrderError::Refused(refusal)) if refusal != Refusal::OrderNotFound => {
                         return Err(OrderError::Refused(refusal));
                     }
+                    Err(error @ OrderError::Overloaded { .. }) if settled.settle() => return Err(error),
                     Err(other) => error = Some(other),
                 },
                 queued = &mut queue, if outcome.is_none() => {

@@ -13,7 +13,7 @@ use crate::{
     orders::{
         Durability,
         packs::Pack,
-        test_workers::{PATIENCE, Running, TOKEN, add, create, key, start_gated, start_gated_with_another},
+        test_workers::{PATIENCE, Running, TOKEN, add, create, key, start, start_gated, start_gated_with_another},
     },
 };
 
@@ -141,6 +141,34 @@ async fn when_the_homes_queue_is_out_of_reach_too_the_queue_of_another_cloud_tak
         let view = settled(&gateway, order, &pending).await;
         assert_eq!(quantity(&view.order, "A-1"), 3, "{fault:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_owner_has_no_room_for_is_refused_at_once_and_never_queued() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let running = start(folder.path()).await;
+    running.ready().await;
+    let gateway = available(&running);
+    let order = create(&running.client()).await;
+    let full: Vec<_> = iter::from_fn(|| running.worker.capacity.take_on()).collect();
+    for number in 1..=200 {
+        let asked = Instant::now();
+        let refused = gateway.execute(order, add("A-1", number), Pending::default()).await;
+        assert!(matches!(refused, Err(OrderError::Overloaded { .. })), "{refused:?}");
+        assert!(asked.elapsed() < ANSWERED, "{:?}", asked.elapsed());
+    }
+    assert!(matches!(gateway.read(order, &Pending::default()).await, Err(OrderError::Overloaded { .. })));
+    drop(full);
+    let done = async {
+        while gateway.execute(order, add("A-1", 7), Pending::default()).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, done).await.expect("it is asked again");
+    let depth = running.worker.settings.store.queue.depth().await.expect("counts");
+    assert_eq!(depth.waiting + depth.leased, 0);
+    let view = gateway.read(order, &Pending::default()).await.expect("reads");
+    assert_eq!((quantity(&view.order, "A-1"), view.order.version), (7, 2), "what was refused was not done");
 }
 
 #[tokio::test(flavor = "multi_thread")]

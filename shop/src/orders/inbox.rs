@@ -1,6 +1,10 @@
 //! A worker's end of a queue: takes packs, acts on what is in them, and acknowledges what needs nobody any more. Does I/O.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures::{StreamExt, stream::FuturesUnordered};
@@ -31,7 +35,7 @@ const REST: Duration = Duration::from_secs(1);
 /// Packs taken at once.
 const PACKS: usize = 10;
 
-/// Packs under work at once.
+/// Packs under work at once, as long as all goes well.
 const MOST_AT_WORK: usize = 60;
 
 /// Orders of one pack checked at once.
@@ -60,21 +64,46 @@ pub(super) struct Inbox<'a> {
     pub(super) provider: Provider,
 }
 
+/// How many packs are worked on at once: fewer when they are not done in time, since all would come again and again then, and be
+/// done never.
+struct Room(AtomicUsize);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(AtomicUsize::new(MOST_AT_WORK))
+    }
+}
+
+impl Room {
+    fn for_packs(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Takes in whether a pack was done.
+    fn learn(&self, done: bool) {
+        let room = self.for_packs();
+        let room = if done { (room + 1).min(MOST_AT_WORK) } else { (room / 2).max(1) };
+        self.0.store(room, Ordering::Relaxed);
+    }
+}
+
 impl Inbox<'_> {
     /// Takes packs from the queue and acts on them, until told to end. What was taken, or is being given, by then is acted on:
     /// cut off, it would come again only when its lease ends, and whoever waits for it has a second.
     pub(super) async fn empty(&self, ending: &CancellationToken) {
-        tokio::join!(self.wait_for_packs(ending), self.look_when_asked(ending));
+        let room = Room::default();
+        tokio::join!(self.wait_for_packs(ending, &room), self.look_when_asked(ending, &room));
     }
 
-    async fn wait_for_packs(&self, ending: &CancellationToken) {
+    async fn wait_for_packs(&self, ending: &CancellationToken, room: &Room) {
         let mut at_work = FuturesUnordered::new();
         let mut went_well = true;
         while !ending.is_cancelled() {
             let (rest, wait) = if went_well { (Duration::ZERO, WAIT) } else { (REST, Duration::ZERO) };
+            let most = room.for_packs().saturating_sub(at_work.len()).clamp(1, PACKS);
             let receiving = async {
                 tokio::time::sleep(rest).await;
-                self.receive(wait).await
+                self.receive(most, wait).await
             };
             tokio::pin!(receiving);
             went_well = true;
@@ -86,13 +115,13 @@ impl Inbox<'_> {
                 }
             };
             match received {
-                Ok(packs) => at_work.extend(packs.into_iter().map(|pack| self.handle(pack))),
+                Ok(packs) => at_work.extend(packs.into_iter().map(|pack| self.handle(pack, room))),
                 Err(error) => {
                     tracing::warn!(%error, "packs were not received; they are looked for again");
                     went_well = false;
                 }
             }
-            while at_work.len() > MOST_AT_WORK - PACKS {
+            while at_work.len() >= room.for_packs() {
                 went_well &= at_work.next().await.unwrap_or(true);
             }
         }
@@ -100,13 +129,13 @@ impl Inbox<'_> {
     }
 
     /// Looks at once when a customer waits for a command that is in the queue: a queue that is polled has longer pauses.
-    async fn look_when_asked(&self, ending: &CancellationToken) {
+    async fn look_when_asked(&self, ending: &CancellationToken, room: &Room) {
         let mut wanted = self.worker.wanted_packs.subscribe();
         // The sender is the worker's own, so it is there.
         while let Some(Ok(())) = ending.run_until_cancelled(wanted.changed()).await {
-            match self.receive(Duration::ZERO).await {
+            match self.receive(room.for_packs().min(PACKS), Duration::ZERO).await {
                 Ok(packs) => {
-                    futures::future::join_all(packs.into_iter().map(|pack| self.handle(pack))).await;
+                    futures::future::join_all(packs.into_iter().map(|pack| self.handle(pack, room))).await;
                 }
                 Err(error) => tracing::debug!(%error, "packs were not looked for at once"),
             }
@@ -114,13 +143,19 @@ impl Inbox<'_> {
         }
     }
 
-    async fn receive(&self, wait: Duration) -> Result<Vec<Message>, Error> {
-        let receiving = tokio::time::timeout(wait + QUEUE_CALL, self.of.queue.receive(PACKS, LEASE, wait));
+    async fn receive(&self, most: usize, wait: Duration) -> Result<Vec<Message>, Error> {
+        let receiving = tokio::time::timeout(wait + QUEUE_CALL, self.of.queue.receive(most, LEASE, wait));
         receiving.await.unwrap_or_else(|_late| Err(Error::new(ErrorKind::Unavailable, "receive", "queue")))
     }
 
     /// Acts on one pack while keeping it, and acknowledges it when nothing is left to do; whether that is so.
-    async fn handle(&self, mut message: Message) -> bool {
+    async fn handle(&self, message: Message, room: &Room) -> bool {
+        let done = self.try_handle(message).await;
+        room.learn(done);
+        done
+    }
+
+    async fn try_handle(&self, mut message: Message) -> bool {
         let mut work = std::pin::pin!(self.act(message.body.clone()));
         let done = loop {
             tokio::select! {

@@ -23,6 +23,7 @@ struct OutcomeLabel {
 pub struct OrderMetrics {
     commands: Family<OutcomeLabel, Counter>,
     seconds: Histogram,
+    limit: Gauge,
     queued: Gauge,
     dead_letters: Gauge,
 }
@@ -33,6 +34,7 @@ impl OrderMetrics {
         let metrics = Self {
             commands: Family::default(),
             seconds: Histogram::new(SECONDS),
+            limit: Gauge::default(),
             queued: Gauge::default(),
             dead_letters: Gauge::default(),
         };
@@ -41,6 +43,11 @@ impl OrderMetrics {
             "shop_order_command_seconds",
             "Time from a command's arrival at its shard to its durable answer",
             metrics.seconds.clone(),
+        );
+        registry.register(
+            "shop_order_limit",
+            "Commands and reads that the worker takes on at once; few while it has too little of a processor",
+            metrics.limit.clone(),
         );
         registry.register("shop_queue_messages", "Messages in the queue, approximately", metrics.queued.clone());
         registry.register("shop_dead_letters", "Dead letters in the store", metrics.dead_letters.clone());
@@ -63,6 +70,10 @@ impl OrderMetrics {
         if result.is_ok() {
             self.seconds.observe(took.as_secs_f64());
         }
+    }
+
+    pub(super) fn set_limit(&self, limit: u32) {
+        self.limit.set(i64::from(limit));
     }
 
     pub(super) fn set_queue(&self, queued: u64, dead_letters: u64) {

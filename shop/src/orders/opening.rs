@@ -11,7 +11,8 @@ use slatedb::{
     CloseReason, Db, ErrorKind,
     admin::{Admin, AdminBuilder},
     config::{
-        CompactorOptions, FlushOptions, FlushType, GarbageCollectorDirectoryOptions, GarbageCollectorOptions, Settings,
+        CompactionWorkerOptions, CompactorOptions, FlushOptions, FlushType, GarbageCollectorDirectoryOptions,
+        GarbageCollectorOptions, Settings,
     },
     db_cache::{
         DbCache, SplitCache,
@@ -43,8 +44,9 @@ pub(super) const LOG_FILES: u32 = 300;
 /// Longest that making a table may take before it is left for the next time.
 const TABLING: Duration = Duration::from_secs(10);
 
-/// Tables of the first level from which on they are merged.
+/// Tables of the first level from which on they are merged, and from which on even by a worker that has too much to do.
 const TABLES_TO_MERGE: usize = 12;
+const TABLES_TO_MERGE_ANYWAY: usize = 64;
 
 /// Tables of the first level at which writes would wait; far above the last, since merging begins much earlier.
 const MOST_TABLES: usize = 256;
@@ -69,6 +71,11 @@ const STOPPING: Duration = Duration::from_millis(500);
 
 /// Longest that one merge may take before it is left for the next time.
 const MERGING: Duration = Duration::from_mins(1);
+
+/// Most bytes of a table that a merge makes, and how much of each table it reads ahead. By default each of eight inputs would be
+/// read 8 MiB ahead, four times at once: more than half of what a pod may have.
+const MERGED_BYTES: usize = 64 * 1024 * 1024;
+const MERGE_READ: usize = 1024 * 1024;
 
 /// How often a merge looks whether there is more to do, while there is.
 const MERGE_POLL: Duration = Duration::from_millis(200);
@@ -243,9 +250,10 @@ impl Upkeep {
         Self { admin, gate: Arc::clone(&opened.gate) }
     }
 
-    /// Whether the database has gathered enough tables to be merged; looks only at memory.
-    pub(super) fn is_due(db: &Db) -> bool {
-        db.manifest().l0().len() >= TABLES_TO_MERGE
+    /// Whether the database has gathered enough tables to be merged, by a worker that has too much to do or not; looks only at
+    /// memory.
+    pub(super) fn is_due(db: &Db, is_busy: bool) -> bool {
+        db.manifest().l0().len() >= if is_busy { TABLES_TO_MERGE_ANYWAY } else { TABLES_TO_MERGE }
     }
 
     /// Makes a table of the rows that are only in the log.
@@ -255,19 +263,27 @@ impl Upkeep {
     }
 
     /// Merges tables until few are left, then deletes what nothing names any more.
-    pub(super) async fn run(&self, db: &Db, ending: &CancellationToken) -> Result<(), slatedb::Error> {
-        if Self::is_due(db) {
+    pub(super) async fn run(&self, db: &Db, is_busy: bool, ending: &CancellationToken) -> Result<(), slatedb::Error> {
+        if Self::is_due(db, is_busy) {
             let enough = CancellationToken::new();
             let options = CompactorOptions {
                 poll_interval: MERGE_POLL,
                 commit_compacted_interval: MERGE_POLL,
                 max_concurrent_compactions: 1,
                 object_store_max_retries: Some(3),
+                worker: Some(CompactionWorkerOptions {
+                    max_concurrent_compactions: 1,
+                    max_subcompactions: 1,
+                    max_sst_size: MERGED_BYTES,
+                    max_fetch_tasks: 1,
+                    bytes_to_fetch: MERGE_READ,
+                    ..CompactionWorkerOptions::default()
+                }),
                 ..CompactorOptions::default()
             };
             let merging = self.admin.run_compactor_with_options(enough.clone(), options);
             let watching = async {
-                while Self::is_due(db) && !self.gate.is_shut() {
+                while Self::is_due(db, is_busy) && !self.gate.is_shut() {
                     tokio::time::sleep(MERGE_POLL).await;
                     if db.refresh_manifest().await.is_err() {
                         break;

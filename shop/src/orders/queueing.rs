@@ -55,13 +55,13 @@ struct Waiting {
     done: oneshot::Sender<Queued>,
 }
 
-/// What becomes of a command that waits is settled once: it leaves, or its customer is told that it never will.
+/// What becomes of a command that waits is settled once: it leaves, or its customer is told that it never will. Clones share it.
 #[derive(Clone, Debug, Default)]
-struct Settled(Arc<AtomicBool>);
+pub(super) struct Settled(Arc<AtomicBool>);
 
 impl Settled {
     /// Whether it falls to the caller to settle it.
-    fn settle(&self) -> bool {
+    pub(super) fn settle(&self) -> bool {
         !self.0.swap(true, Ordering::Relaxed)
     }
 }
@@ -85,15 +85,20 @@ pub(super) fn way_out(queues: Vec<Arc<dyn Queue>>) -> (WayOut, Packer) {
 
 impl WayOut {
     /// Puts a command into a queue before `deadline`. It waits for others to share its message, until `leave_at`; nothing is
-    /// sent of one that is given up by then.
-    pub(super) async fn queue(&self, command: QueuedCommand, leave_at: Instant, deadline: Instant) -> Queued {
+    /// sent of one that is given up by then, or that the caller has settled.
+    pub(super) async fn queue(
+        &self,
+        command: QueuedCommand,
+        leave_at: Instant,
+        deadline: Instant,
+        settled: Settled,
+    ) -> Queued {
         // One that cannot be written was never read either.
         let bytes = serde_json::to_vec(&command).map_or(usize::MAX, |bytes| bytes.len());
         if bytes > MAX_PACK_BYTES / 2 {
             return Queued::No;
         }
         let (done, answer) = oneshot::channel();
-        let settled = Settled::default();
         if self.0.try_send(Waiting { command, bytes, leave_at, deadline, settled: settled.clone(), done }).is_err() {
             return Queued::No;
         }

@@ -47,6 +47,10 @@ fn command(number: u128) -> QueuedCommand {
     QueuedCommand { order, request: Request::new(key, Command::Submit) }
 }
 
+fn put(way_out: &WayOut, number: u128, leave_at: Instant, deadline: Instant) -> impl Future<Output = Queued> {
+    way_out.queue(command(number), leave_at, deadline, Settled::default())
+}
+
 fn working(queues: &[&TestQueue]) -> (WayOut, JoinSet<()>) {
     let (way_out, packer) = way_out(queues.iter().map(|queue| Arc::clone(&queue.queue)).collect());
     let mut tasks = JoinSet::new();
@@ -59,7 +63,7 @@ async fn commands_that_may_wait_share_a_message_and_keep_their_order() {
     let queue = TestQueue::new().await;
     let (way_out, _tasks) = working(&[&queue]);
     let now = Instant::now();
-    let queueing = (0..20).map(|number| way_out.queue(command(number), now + PATIENCE / 20, now + PATIENCE));
+    let queueing = (0..20).map(|number| put(&way_out, number, now + PATIENCE / 20, now + PATIENCE));
     let queued = futures::future::join_all(queueing).await;
     assert!(queued.iter().all(|queued| *queued == Queued::Yes), "{queued:?}");
     assert_eq!(queue.packs().await, [(0..20).map(command).collect::<Vec<_>>()]);
@@ -71,10 +75,24 @@ async fn one_that_is_given_up_is_not_sent_and_hurries_nobody() {
     let (way_out, _tasks) = working(&[&queue]);
     let now = Instant::now();
     let (soon, later) = (now + PATIENCE / 50, now + PATIENCE / 20);
-    let given_up = way_out.queue(command(1), soon, now + PATIENCE);
+    let given_up = put(&way_out, 1, soon, now + PATIENCE);
     assert!(timeout(PATIENCE / 100, given_up).await.is_err());
-    assert_eq!(way_out.queue(command(2), later, now + PATIENCE).await, Queued::Yes);
+    assert_eq!(put(&way_out, 2, later, now + PATIENCE).await, Queued::Yes);
     assert!(Instant::now() >= later);
+    assert_eq!(queue.packs().await, [[command(2)]]);
+}
+
+#[tokio::test]
+async fn one_whose_customer_was_told_that_it_is_not_done_is_not_sent() {
+    let queue = TestQueue::new().await;
+    let (way_out, _tasks) = working(&[&queue]);
+    let (soon, settled) = (Instant::now() + PATIENCE / 100, Settled::default());
+    let told = way_out.queue(command(1), soon, soon + PATIENCE / 100, settled.clone());
+    let (told, sent) = tokio::join!(told, async {
+        assert!(settled.settle(), "it has not left");
+        put(&way_out, 2, soon, soon + PATIENCE).await
+    });
+    assert_eq!((told, sent), (Queued::Perhaps, Queued::Yes));
     assert_eq!(queue.packs().await, [[command(2)]]);
 }
 
@@ -85,7 +103,7 @@ async fn the_next_queue_is_asked_when_the_first_fails_or_is_silent() {
         home.plan.add(Rule::always(Operation::Send, fault));
         let (way_out, _tasks) = working(&[&home, &other]);
         let now = Instant::now();
-        assert_eq!(way_out.queue(command(1), now, now + PATIENCE).await, Queued::Yes, "{fault:?}");
+        assert_eq!(put(&way_out, 1, now, now + PATIENCE).await, Queued::Yes, "{fault:?}");
         assert_eq!(other.packs().await, [[command(1)]]);
     }
 }
@@ -101,7 +119,7 @@ async fn a_queue_that_gives_no_answer_leaves_the_outcome_open_and_one_that_refus
         queue.plan.add(Rule::always(Operation::Send, fault));
         let (way_out, _tasks) = working(&[&queue]);
         let now = Instant::now();
-        assert_eq!(way_out.queue(command(1), now, now + PATIENCE / 20).await, expected, "{fault:?}");
+        assert_eq!(put(&way_out, 1, now, now + PATIENCE / 20).await, expected, "{fault:?}");
     }
 }
 
@@ -111,11 +129,11 @@ async fn one_that_did_not_leave_in_time_is_known_not_to_be_queued_and_never_is()
     let (way_out, packer) = way_out(vec![Arc::clone(&queue.queue)]);
     let now = Instant::now();
     // The packer has no core until the customer was answered.
-    assert_eq!(way_out.queue(command(1), now, now + PATIENCE / 100).await, Queued::No);
+    assert_eq!(put(&way_out, 1, now, now + PATIENCE / 100).await, Queued::No);
     let mut tasks = JoinSet::new();
     tasks.spawn(async move { match packer.run().await {} });
     let now = Instant::now();
-    assert_eq!(way_out.queue(command(2), now, now + PATIENCE).await, Queued::Yes);
+    assert_eq!(put(&way_out, 2, now, now + PATIENCE).await, Queued::Yes);
     assert_eq!(queue.packs().await, [[command(2)]]);
 }
 
@@ -126,7 +144,7 @@ async fn no_more_than_so_many_commands_wait() {
     let (way_out, _packer) = way_out(vec![Arc::clone(&queue.queue)]);
     let deadline = Instant::now() + PATIENCE;
     let mut waiting: FuturesUnordered<_> =
-        (0..MOST_WAITING as u128).map(|number| way_out.queue(command(number), deadline, deadline)).collect();
+        (0..MOST_WAITING as u128).map(|number| put(&way_out, number, deadline, deadline)).collect();
     assert_eq!(tokio::task::unconstrained(waiting.next()).now_or_never(), None, "each of them waits");
-    assert_eq!(way_out.queue(command(MOST_WAITING as u128), deadline, deadline).now_or_never(), Some(Queued::No));
+    assert_eq!(put(&way_out, MOST_WAITING as u128, deadline, deadline).now_or_never(), Some(Queued::No));
 }

@@ -31,6 +31,7 @@ use crate::readiness::Readiness;
 
 use super::{
     blobs,
+    capacity::Capacity,
     client::{ClientError, OrderClient},
     clock::{Clock, MachineClock, SteadyClock},
     dead_letters, hints,
@@ -142,6 +143,8 @@ pub struct Worker {
     pub(super) wanted_packs: watch::Sender<()>,
     /// The shards that this worker serves.
     pub(super) service: Service,
+    /// What it may have under way.
+    pub(super) capacity: Capacity,
     pub(super) records: OnceLock<ShopRecords>,
     queue: Mutex<Option<QueueStatus>>,
     leaving: AtomicBool,
@@ -180,6 +183,7 @@ impl Worker {
         let home = Arc::new(home.map_err(ClientError::from)?);
         Ok(Arc::new(Self {
             service: Service::new(boot_id.clone()),
+            capacity: Capacity::default(),
             boot_id,
             homes: RwLock::new(vec![Arc::clone(&home)]),
             home,
@@ -251,6 +255,10 @@ impl Worker {
         parts.spawn(async move { worker.keep_up(&until).await });
         let (worker, until) = (Arc::clone(self), ending.clone());
         parts.spawn(async move { worker.look_over_parked(&until).await });
+        let (worker, until) = (Arc::clone(self), ending.clone());
+        parts.spawn(async move {
+            until.run_until_cancelled(worker.capacity.watch(&worker.settings.metrics)).await;
+        });
         let mut stewards: JoinSet<()> = JoinSet::new();
         let keeping =
             Arc::clone(self).keep_house(Arc::clone(&self.home), succession.predecessor.clone(), ending.clone());
@@ -351,12 +359,12 @@ impl Worker {
         }
     }
 
-    /// Keeps the databases small until told to end: one after the other, since merging takes processor time that commands
-    /// wait for.
+    /// Keeps the databases small until told to end: one after the other, and less while the worker is late, since merging
+    /// takes processor time that commands wait for.
     async fn keep_up(&self, ending: &CancellationToken) {
         loop {
             for shard in self.service.shards() {
-                shard.keep_up(ending).await;
+                shard.keep_up(self.capacity.is_reduced(), ending).await;
             }
             if ending.run_until_cancelled(tokio::time::sleep(UPKEEP_EVERY)).await.is_none() {
                 return;

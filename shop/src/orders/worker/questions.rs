@@ -9,6 +9,7 @@ use crate::domain::{IdempotencyKey, OrderId, Request, shard_of};
 use super::{
     super::{
         answer::Answer,
+        capacity::UnderWay,
         export::Exported,
         import::Imported,
         lease::Lease,
@@ -29,7 +30,10 @@ impl Worker {
     ) -> Result<Answer, ShardError> {
         let ask = |shard: Arc<Shard>| {
             let request = request.clone();
-            async move { shard.execute(order, request, deadline).await }
+            async move {
+                let _under_way = self.take_on()?;
+                shard.execute(order, request, deadline).await
+            }
         };
         self.on_shard(self.shard_of(order), deadline, ask).await
     }
@@ -41,8 +45,15 @@ impl Worker {
         after: &[IdempotencyKey],
         deadline: Instant,
     ) -> Result<Answer, ShardError> {
-        let number = self.shard_of(order);
-        self.on_shard(number, deadline, |shard| async move { shard.read(order, after, deadline).await }).await
+        let ask = |shard: Arc<Shard>| async move {
+            let _under_way = self.take_on()?;
+            shard.read(order, after, deadline).await
+        };
+        self.on_shard(self.shard_of(order), deadline, ask).await
+    }
+
+    fn take_on(&self) -> Result<UnderWay<'_>, ShardError> {
+        self.capacity.take_on().ok_or(ShardError::Overloaded)
     }
 
     /// Takes accepted commands into a shard that this worker owns.
