@@ -91,18 +91,18 @@ fn less_than(limit: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::{Pin, pin};
+
     use prometheus_client::registry::Registry;
 
     use super::*;
 
     /// Has the looks go on for so long, in a process that gets a processor only every so often.
-    async fn watch(capacity: &Capacity, duration: Duration, every: Duration) {
-        let metrics = OrderMetrics::register(&mut Registry::default());
+    async fn go_on(mut watching: Pin<&mut impl Future<Output = ()>>, duration: Duration, every: Duration) {
         let end = Instant::now() + duration;
-        let mut watching = std::pin::pin!(capacity.watch(&metrics));
         while Instant::now() < end {
-            let _ = futures::poll!(watching.as_mut());
             tokio::time::advance(every).await;
+            assert!(futures::poll!(watching.as_mut()).is_pending());
         }
     }
 
@@ -116,34 +116,38 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_worker_takes_on_less_while_it_is_late_and_as_much_as_before_soon_after() {
-        let capacity = Capacity::default();
+        let (capacity, metrics) = (Capacity::default(), OrderMetrics::register(&mut Registry::default()));
+        let (in_time, late) = (Duration::from_millis(5), Duration::from_millis(70));
+        let mut watching = pin!(capacity.watch(&metrics));
         assert_eq!(limit(&capacity), MOST);
-        watch(&capacity, Duration::from_secs(10), Duration::from_millis(5)).await;
+        go_on(watching.as_mut(), Duration::from_secs(10), in_time).await;
         assert_eq!(limit(&capacity), MOST, "it was in time");
 
         let under_way: Vec<_> = (0..100).map_while(|_| capacity.take_on()).collect();
-        watch(&capacity, Duration::from_secs(2), Duration::from_millis(70)).await;
+        go_on(watching.as_mut(), Duration::from_secs(2), late).await;
         assert!(capacity.is_reduced() && capacity.take_on().is_none(), "it has more under way than it may");
         drop(under_way);
-        watch(&capacity, Duration::from_secs(4), Duration::from_millis(70)).await;
+        go_on(watching.as_mut(), Duration::from_secs(4), late).await;
         assert_eq!(limit(&capacity), LEAST);
 
-        watch(&capacity, Duration::from_secs(2), Duration::from_millis(5)).await;
-        assert!(limit(&capacity) > 200, "{}", limit(&capacity));
-        watch(&capacity, Duration::from_secs(3), Duration::from_millis(5)).await;
+        go_on(watching.as_mut(), Duration::from_secs(2), in_time).await;
+        assert!(limit(&capacity) > 150, "{}", limit(&capacity));
+        go_on(watching.as_mut(), Duration::from_secs(5), in_time).await;
         assert_eq!(limit(&capacity), MOST);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_worker_that_was_stopped_takes_on_no_more_than_before_and_as_much_as_ever_soon_after() {
-        let capacity = Capacity::default();
+        let (capacity, metrics) = (Capacity::default(), OrderMetrics::register(&mut Registry::default()));
+        let (in_time, stopped) = (Duration::from_millis(5), Duration::from_secs(10));
+        let mut watching = pin!(capacity.watch(&metrics));
+        go_on(watching.as_mut(), Duration::from_millis(50), in_time).await;
         let under_way: Vec<_> = (0..200).map_while(|_| capacity.take_on()).collect();
-        watch(&capacity, Duration::from_secs(10), Duration::from_secs(10)).await;
-        watch(&capacity, Duration::from_millis(100), Duration::from_millis(5)).await;
+        go_on(watching.as_mut(), stopped, stopped).await;
         assert!(capacity.take_on().is_none());
         drop(under_way);
         assert!(limit(&capacity) >= 150, "{}", limit(&capacity));
-        watch(&capacity, Duration::from_secs(3), Duration::from_millis(5)).await;
+        go_on(watching.as_mut(), Duration::from_secs(5), in_time).await;
         assert_eq!(limit(&capacity), MOST);
     }
 }
