@@ -125,6 +125,11 @@ async fn stop_and_kill(shop: &Shop, ledger: &Ledger, path: &Path) {
 /// What a ledger has so far.
 pub(crate) fn entries(ledger: &Ledger, path: &Path) -> Vec<Entry> {
     ledger.flush().expect("written");
+    entries_in(path)
+}
+
+/// What a file of a ledger has.
+pub(crate) fn entries_in(path: &Path) -> Vec<Entry> {
     let text = std::fs::read_to_string(path).expect("the ledger");
     text.lines().map(|line| serde_json::from_str(line).expect("an entry")).collect()
 }

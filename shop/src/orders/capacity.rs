@@ -51,6 +51,13 @@ impl Capacity {
         (before < self.limit.load(Ordering::Relaxed)).then_some(under_way)
     }
 
+    /// Takes on as much as it ever may, however little that is now.
+    #[cfg(test)]
+    pub(super) fn fill(&self) -> Vec<UnderWay<'_>> {
+        self.under_way.fetch_add(MOST, Ordering::Relaxed);
+        (0..MOST).map(|_| UnderWay(&self.under_way)).collect()
+    }
+
     /// Whether it is less than at other times.
     pub(super) fn is_reduced(&self) -> bool {
         self.limit.load(Ordering::Relaxed) < MOST

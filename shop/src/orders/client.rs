@@ -264,9 +264,7 @@ impl OrderClient {
 
     /// Whether the owner of an order has had too much to do until a moment ago, as it said itself.
     pub(super) fn is_overloaded(&self, order: OrderId) -> bool {
-        let owners = self.owners.read().unwrap_or_else(PoisonError::into_inner);
-        let holder = owners.shards.get(&self.shard_of(order)).and_then(|lease| lease.holder.as_ref());
-        holder.is_some_and(|holder| self.refusals.is_overloaded(&holder.address))
+        self.holder(self.shard_of(order)).is_some_and(|address| self.refusals.is_overloaded(&address))
     }
 
     /// Brings accepted commands to the owner of their shard: each is applied, refused or parked then, but for those
@@ -342,9 +340,14 @@ impl OrderClient {
             self.look(0, deadline).await;
         }
         let looks = self.looks.load(Ordering::SeqCst);
+        (self.holder(shard), looks)
+    }
+
+    /// The address of a shard's owner, by the leases as they were last looked at.
+    fn holder(&self, shard: u16) -> Option<String> {
         let owners = Arc::clone(&self.owners.read().unwrap_or_else(PoisonError::into_inner));
         let holder = owners.shards.get(&shard).and_then(|lease| lease.holder.as_ref());
-        (holder.map(|holder| holder.address.clone()), looks)
+        holder.map(|holder| holder.address.clone())
     }
 
     /// Reads the leases, unless somebody else did since `before`.

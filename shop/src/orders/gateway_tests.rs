@@ -150,7 +150,7 @@ async fn what_an_owner_has_no_room_for_is_refused_at_once_and_never_queued() {
     running.ready().await;
     let gateway = available(&running);
     let order = create(&running.client()).await;
-    let full: Vec<_> = iter::from_fn(|| running.worker.capacity.take_on()).collect();
+    let full = running.worker.capacity.fill();
     for number in 1..=200 {
         let asked = Instant::now();
         let refused = gateway.execute(order, add("A-1", number), Pending::default()).await;
@@ -159,8 +159,9 @@ async fn what_an_owner_has_no_room_for_is_refused_at_once_and_never_queued() {
     }
     assert!(matches!(gateway.read(order, &Pending::default()).await, Err(OrderError::Overloaded { .. })));
     drop(full);
+    let request = add("A-1", 7);
     let done = async {
-        while gateway.execute(order, add("A-1", 7), Pending::default()).await.is_err() {
+        while !matches!(gateway.execute(order, request.clone(), Pending::default()).await, Ok(Done::Persisted(_))) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

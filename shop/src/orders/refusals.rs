@@ -81,53 +81,41 @@ mod tests {
 
     const OWNER: &str = "10.0.0.1:9091";
 
-    /// Asks an owner so often that refuses all but every so many; how many of these questions it got.
-    fn asked(refusals: &Refusals, times: u32, done_every: u32) -> u32 {
-        let mut asked = 0;
+    /// Asks an owner so often that does what `does` says of the questions that it gets; how many it got, and refused.
+    fn asked(refusals: &Refusals, times: u32, does: impl Fn(u32) -> bool) -> (u32, u32) {
+        let (mut asked, mut refused) = (0, 0);
         for _ in 0..times {
             if refusals.may_ask(OWNER) {
                 asked += 1;
-                if asked % done_every == 0 { refusals.done(OWNER) } else { refusals.refused(OWNER) }
+                if does(asked) {
+                    refusals.done(OWNER);
+                } else {
+                    refused += 1;
+                    refusals.refused(OWNER);
+                }
             }
         }
-        asked
+        (asked, refused)
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_owner_that_refuses_all_is_asked_now_and_then_until_it_does_something_again() {
         let refusals = Refusals::default();
-        assert_eq!(asked(&refusals, 1000, u32::MAX), 64);
+        assert_eq!(asked(&refusals, 1000, |_| false), (64, 64));
         assert!(refusals.is_overloaded(OWNER));
         assert!(refusals.may_ask("10.0.0.2:9091") && !refusals.is_overloaded("10.0.0.2:9091"), "others are asked");
         tokio::time::advance(Duration::from_secs(1)).await;
         assert!(!refusals.is_overloaded(OWNER));
-        assert_eq!(asked(&refusals, 1000, u32::MAX), 20);
+        assert_eq!(asked(&refusals, 1000, |_| false), (20, 20));
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(asked(&refusals, 1000, 1), 1000);
+        assert_eq!(asked(&refusals, 1000, |_| true), (1000, 0));
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_owner_that_does_a_part_is_not_asked_to_refuse_more_than_half_as_much() {
         let refusals = Refusals::default();
-        // Two of three are done.
-        let (mut asked, mut refused) = (0, 0);
-        for _ in 0..3000 {
-            if refusals.may_ask(OWNER) {
-                asked += 1;
-                if asked % 3 == 0 {
-                    refused += 1;
-                    refusals.refused(OWNER);
-                } else {
-                    refusals.done(OWNER);
-                }
-            }
-        }
-        assert_eq!((asked, refused), (3000, 1000), "within the budget");
-        let mut in_a_row = 0;
-        while refusals.may_ask(OWNER) {
-            in_a_row += 1;
-            refusals.refused(OWNER);
-        }
+        assert_eq!(asked(&refusals, 3000, |number| number % 3 > 0), (3000, 1000), "within the budget");
+        let (_, in_a_row) = asked(&refusals, 1000, |_| false);
         assert!((1..=64).contains(&in_a_row), "{in_a_row}");
         refusals.done(OWNER);
         assert!(!refusals.may_ask(OWNER));

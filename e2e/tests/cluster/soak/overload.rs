@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::partition::until_applied;
+use crate::partition::{entries_in, until_applied};
 
 /// What the only worker of an overloaded shop may take of a core: web, and what asks three times what it can do, need the rest.
 const WORKER_CPU: &str = "300m";
@@ -161,10 +161,9 @@ fn faults(report: &Report) -> Vec<(&String, &u64)> {
     report.kinds.values().flat_map(|row| &row.faults).collect()
 }
 
-/// What a ledger says of the orders of which a command was accepted into a queue, and of a hundred others.
+/// What a ledger says of the orders of which a command was accepted into a queue, and those of a hundred other commands.
 fn of_queued_orders(ledger: &Path) -> Vec<Entry> {
-    let ledger = std::fs::read_to_string(ledger).expect("the ledger");
-    let entries: Vec<Entry> = ledger.lines().map(|line| serde_json::from_str(line).expect("an entry")).collect();
+    let entries = entries_in(ledger);
     let (queued, others): (Vec<_>, Vec<_>) = entries
         .iter()
         .filter(|entry| entry.outcome == Outcome::Acked)
