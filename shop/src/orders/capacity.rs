@@ -1,8 +1,12 @@
-//! How much a worker has under way at once: less while it keeps being late for what is due, since commands wait for its
-//! processor then. One that waits for a slow store is not late, and may have as much under way as that takes. Reads the clock.
+//! How much a worker has under way at once: less while commands take too long because it is late for what is due, since they
+//! wait for its processor then. One that waits for a slow store is not late, and may have as much under way as that takes.
+//! Reads the clock.
 
 use std::{
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -16,6 +20,10 @@ const SLEEPS: u32 = 5;
 const SLEEP: Duration = Duration::from_millis(20);
 const LATE: u32 = 3;
 
+/// How long commands take, in the mean of a look, when they are too many at once for a late worker; while they take less than
+/// half of it there may be more. Not fewer than need be: those that are under way together are written together, which is cheap.
+const TOO_LONG: Duration = Duration::from_millis(150);
+
 /// The most and the least that it may have under way. The least is answered within half a second even by a tenth of a core.
 const MOST: u32 = 2048;
 const LEAST: u32 = 32;
@@ -25,37 +33,62 @@ const LEAST: u32 = 32;
 pub(super) struct Capacity {
     limit: AtomicU32,
     under_way: AtomicU32,
+    /// Commands that ended since the last look, and how long they took together, in microseconds.
+    ended: AtomicU32,
+    spent: AtomicU64,
 }
 
 /// Something that is under way until this is dropped.
 #[derive(Debug)]
-pub(super) struct UnderWay<'a>(&'a AtomicU32);
+pub(super) struct UnderWay {
+    capacity: Arc<Capacity>,
+    since: Instant,
+    writes: bool,
+}
 
-impl Drop for UnderWay<'_> {
+impl UnderWay {
+    /// It is a command that was decided, and is waited for until it is durable or the asker has gone.
+    pub(super) fn writes(&mut self) {
+        self.writes = true;
+    }
+}
+
+impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        if self.writes {
+            self.capacity.ended(self.since.elapsed());
+        }
+        self.capacity.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Default for Capacity {
     fn default() -> Self {
-        Self { limit: AtomicU32::new(MOST), under_way: AtomicU32::new(0) }
+        let (under_way, ended, spent) = Default::default();
+        Self { limit: AtomicU32::new(MOST), under_way, ended, spent }
     }
 }
 
 impl Capacity {
     /// Takes something on, unless that is too much.
-    pub(super) fn take_on(&self) -> Option<UnderWay<'_>> {
+    pub(super) fn take_on(self: &Arc<Self>) -> Option<UnderWay> {
         let before = self.under_way.fetch_add(1, Ordering::Relaxed);
-        let under_way = UnderWay(&self.under_way);
+        let under_way = UnderWay { capacity: Arc::clone(self), since: Instant::now(), writes: false };
         (before < self.limit.load(Ordering::Relaxed)).then_some(under_way)
     }
 
     /// Takes on as much as it ever may, however little that is now.
     #[cfg(test)]
-    pub(super) fn fill(&self) -> Vec<UnderWay<'_>> {
+    pub(super) fn fill(self: &Arc<Self>) -> Vec<UnderWay> {
         self.under_way.fetch_add(MOST, Ordering::Relaxed);
-        (0..MOST).map(|_| UnderWay(&self.under_way)).collect()
+        let one = |_| UnderWay { capacity: Arc::clone(self), since: Instant::now(), writes: false };
+        (0..MOST).map(one).collect()
+    }
+
+    /// Takes on as little as it ever does, for now.
+    #[cfg(test)]
+    pub(super) fn reduce(&self) {
+        self.limit.store(LEAST, Ordering::Relaxed);
     }
 
     /// Whether it is less than at other times.
@@ -63,11 +96,24 @@ impl Capacity {
         self.limit.load(Ordering::Relaxed) < MOST
     }
 
-    /// Looks how late this process is, for as long as it is polled, and keeps what it may have under way to that.
+    /// A command has ended, after so long.
+    fn ended(&self, took: Duration) {
+        self.ended.fetch_add(1, Ordering::Relaxed);
+        self.spent.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// How long commands took since this was last asked, in the mean; none when none has ended.
+    fn mean(&self) -> Option<Duration> {
+        let (ended, spent) = (self.ended.swap(0, Ordering::Relaxed), self.spent.swap(0, Ordering::Relaxed));
+        Duration::from_micros(spent).checked_div(ended)
+    }
+
+    /// Looks how late this process is and how long commands take, for as long as it is polled, and keeps what it may have under
+    /// way to that.
     pub(super) async fn watch(&self, metrics: &OrderMetrics) {
         loop {
             let began = Instant::now();
-            let (mut most_under_way, mut is_late) = (0, false);
+            let (mut most_under_way, mut is_late) = (self.under_way.load(Ordering::Relaxed), false);
             for _ in 0..SLEEPS {
                 sleep(SLEEP).await;
                 most_under_way = most_under_way.max(self.under_way.load(Ordering::Relaxed));
@@ -77,7 +123,13 @@ impl Capacity {
                 }
             }
             let before = self.limit.load(Ordering::Relaxed);
-            let limit = if is_late { less_than(before.min(most_under_way)) } else { more_than(before) };
+            let limit = match self.mean() {
+                _ if !is_late => more_than(before),
+                Some(mean) if mean < TOO_LONG / 2 => more_than(before),
+                Some(mean) if mean < TOO_LONG => before,
+                None if most_under_way == 0 => before,
+                Some(_) | None => less_than(before.min(most_under_way)),
+            };
             if before == MOST && limit < MOST {
                 tracing::warn!(limit, "this worker gets a processor too late; it takes on less");
             }
@@ -104,16 +156,31 @@ mod tests {
 
     use super::*;
 
-    /// Has the looks go on for so long, in a process that gets a processor only every so often.
-    async fn go_on(mut watching: Pin<&mut impl Future<Output = ()>>, duration: Duration, every: Duration) {
+    const QUICK: Duration = Duration::from_millis(20);
+    const SLOW: Duration = Duration::from_millis(400);
+
+    /// How late the looks come in a process that has a processor, and in one that waits for it.
+    const IN_TIME: Duration = Duration::from_millis(5);
+    const LATE: Duration = Duration::from_millis(70);
+
+    /// Has the looks go on for so long, in a process that gets a processor only every so often; each time a command ends that
+    /// took so long.
+    async fn go_on(
+        capacity: &Capacity,
+        mut watching: Pin<&mut impl Future<Output = ()>>,
+        duration: Duration,
+        every: Duration,
+        took: Duration,
+    ) {
         let end = Instant::now() + duration;
         while Instant::now() < end {
             tokio::time::advance(every).await;
+            capacity.ended(took);
             assert!(futures::poll!(watching.as_mut()).is_pending());
         }
     }
 
-    fn limit(capacity: &Capacity) -> u32 {
+    fn limit(capacity: &Arc<Capacity>) -> u32 {
         let mut taken = Vec::new();
         while let Some(one) = capacity.take_on() {
             taken.push(one);
@@ -123,38 +190,48 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_worker_takes_on_less_while_it_is_late_and_as_much_as_before_soon_after() {
-        let (capacity, metrics) = (Capacity::default(), OrderMetrics::register(&mut Registry::default()));
-        let (in_time, late) = (Duration::from_millis(5), Duration::from_millis(70));
+        let (capacity, metrics) = (Arc::<Capacity>::default(), OrderMetrics::register(&mut Registry::default()));
         let mut watching = pin!(capacity.watch(&metrics));
         assert_eq!(limit(&capacity), MOST);
-        go_on(watching.as_mut(), Duration::from_secs(10), in_time).await;
-        assert_eq!(limit(&capacity), MOST, "it was in time");
+        go_on(&capacity, watching.as_mut(), Duration::from_secs(10), IN_TIME, SLOW).await;
+        assert_eq!(limit(&capacity), MOST, "it was in time, so its store is slow");
 
         let under_way: Vec<_> = (0..100).map_while(|_| capacity.take_on()).collect();
-        go_on(watching.as_mut(), Duration::from_secs(2), late).await;
-        assert!(capacity.is_reduced() && capacity.take_on().is_none(), "it has more under way than it may");
+        go_on(&capacity, watching.as_mut(), Duration::from_secs(2), LATE, SLOW).await;
+        assert!(capacity.take_on().is_none(), "it has more under way than it may");
         drop(under_way);
-        go_on(watching.as_mut(), Duration::from_secs(4), late).await;
+        go_on(&capacity, watching.as_mut(), Duration::from_secs(4), LATE, SLOW).await;
         assert_eq!(limit(&capacity), LEAST);
 
-        go_on(watching.as_mut(), Duration::from_secs(2), in_time).await;
-        assert!(limit(&capacity) > 150, "{}", limit(&capacity));
-        go_on(watching.as_mut(), Duration::from_secs(5), in_time).await;
+        go_on(&capacity, watching.as_mut(), Duration::from_secs(4), LATE, QUICK).await;
+        assert!(limit(&capacity) > LEAST, "late or not, commands are quick");
+        let as_long_as_they_may = TOO_LONG * 3 / 4;
+        go_on(&capacity, watching.as_mut(), Duration::from_secs(1), LATE, as_long_as_they_may).await;
+        let enough = limit(&capacity);
+        go_on(&capacity, watching.as_mut(), Duration::from_secs(4), LATE, as_long_as_they_may).await;
+        assert_eq!(limit(&capacity), enough);
+
+        go_on(&capacity, watching.as_mut(), Duration::from_secs(7), IN_TIME, QUICK).await;
         assert_eq!(limit(&capacity), MOST);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_worker_that_was_stopped_takes_on_no_more_than_before_and_as_much_as_ever_soon_after() {
-        let (capacity, metrics) = (Capacity::default(), OrderMetrics::register(&mut Registry::default()));
-        let (in_time, stopped) = (Duration::from_millis(5), Duration::from_secs(10));
+        let (capacity, metrics) = (Arc::<Capacity>::default(), OrderMetrics::register(&mut Registry::default()));
+        let stopped = Duration::from_secs(10);
         let mut watching = pin!(capacity.watch(&metrics));
-        go_on(watching.as_mut(), Duration::from_millis(50), in_time).await;
+        assert!(futures::poll!(watching.as_mut()).is_pending());
+        tokio::time::advance(stopped).await;
+        assert!(futures::poll!(watching.as_mut()).is_pending());
+        assert_eq!(limit(&capacity), MOST, "it had nothing under way");
+
+        go_on(&capacity, watching.as_mut(), Duration::from_millis(50), IN_TIME, QUICK).await;
         let under_way: Vec<_> = (0..200).map_while(|_| capacity.take_on()).collect();
-        go_on(watching.as_mut(), stopped, stopped).await;
+        go_on(&capacity, watching.as_mut(), stopped, stopped, stopped).await;
         assert!(capacity.take_on().is_none());
         drop(under_way);
         assert!(limit(&capacity) >= 150, "{}", limit(&capacity));
-        go_on(watching.as_mut(), Duration::from_secs(5), in_time).await;
+        go_on(&capacity, watching.as_mut(), Duration::from_secs(5), IN_TIME, QUICK).await;
         assert_eq!(limit(&capacity), MOST);
     }
 }

@@ -28,8 +28,8 @@ use super::{
     other_store::OtherStore,
     packs::QueuedCommand,
     protocol::{
-        COMMANDS_PATH, CommandMessage, DeadCommand, FORMAT, IMPORTS_PATH, ImportMessage, MAX_ANSWER_BYTES, PACKS_PATH,
-        PackMessage, READS_PATH, ReadMessage, Reply, TAKEN_OVER, encode,
+        COMMANDS_PATH, CommandMessage, DeadCommand, FORMAT, IMPORTS_PATH, ImportMessage, LATE, MAX_ANSWER_BYTES,
+        PACKS_PATH, PackMessage, READS_PATH, ReadMessage, Reply, TAKEN_OVER, encode,
     },
     records::ShopRecords,
     refusals::Refusals,
@@ -59,8 +59,8 @@ const ASK_AGAIN_AT_LAST: Duration = Duration::from_millis(100);
 /// Commands and reads of this pod under way at once; more are shed.
 const MOST_AT_ONCE: usize = 2048;
 
-/// When a customer who was shed comes back.
-const COME_BACK: Duration = Duration::from_secs(1);
+/// What a customer is told who is shed.
+const OVERLOADED: OrderError = OrderError::Overloaded { retry_after: Duration::from_secs(1) };
 
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
@@ -110,6 +110,8 @@ enum Tried<T> {
     Behind,
     /// Nobody was asked: the owner is out of reach, as others have found.
     Skipped,
+    /// Nothing was done: the owner has too much to do, whatever it is asked.
+    Late,
 }
 
 /// What is asked.
@@ -300,7 +302,7 @@ impl OrderClient {
         done: fn(Reply) -> Tried<T>,
     ) -> Result<T, OrderError> {
         let Patience { deadline, gives_way, taken: _ } = patience;
-        let _permit = self.admission.try_acquire().map_err(|_| OrderError::Overloaded { retry_after: COME_BACK })?;
+        let _permit = self.admission.try_acquire().map_err(|_| OVERLOADED)?;
         let (mut unknown, mut behind) = (false, false);
         let mut pause = ASK_AGAIN;
         loop {
@@ -310,6 +312,7 @@ impl OrderClient {
                 behind = matches!(tried, Tried::Behind);
                 match tried {
                     Tried::Done(result) => return result.map_err(|error| ask.unless_unknown(unknown, error)),
+                    Tried::Late => return Err(ask.unless_unknown(unknown, OVERLOADED)),
                     Tried::Skipped if gives_way => return Err(ask.out_of_time(unknown, false)),
                     Tried::Again | Tried::Behind | Tried::Skipped => {}
                     Tried::Elsewhere(lease) => {
@@ -407,8 +410,9 @@ impl OrderClient {
         if !self.breakers.may_ask(address) {
             return Tried::Skipped;
         }
-        if ask.is_of_a_customer() && !self.refusals.may_ask(address) {
-            return Tried::Done(Err(OrderError::Overloaded { retry_after: COME_BACK }));
+        let asking = ask.is_of_a_customer().then(|| self.refusals.ask(address));
+        if matches!(asking, Some(None)) {
+            return Tried::Late;
         }
         let patience = deadline.saturating_duration_since(Instant::now());
         // The worker gives up a little earlier, so that its reason is here in time.
@@ -437,6 +441,9 @@ impl OrderClient {
             }
         };
         self.breakers.reached(address);
+        if response.headers().contains_key(LATE) {
+            self.refusals.late(address);
+        }
         if let Some(taken) = taken {
             taken.store(!response.headers().contains_key(TAKEN_OVER), Ordering::Relaxed);
         }
@@ -450,10 +457,10 @@ impl OrderClient {
             Some(reply) => done(reply),
             None => Tried::Unknown,
         };
-        match tried {
-            Tried::Done(Err(OrderError::Overloaded { .. })) => self.refusals.refused(address),
-            Tried::Done(_) => self.refusals.done(address),
-            Tried::Again | Tried::Elsewhere(_) | Tried::Unknown | Tried::Behind | Tried::Skipped => {}
+        match (asking.flatten(), &tried) {
+            (Some(asking), Tried::Late) => asking.refused(),
+            (Some(asking), Tried::Done(_)) => asking.done(),
+            _ => {}
         }
         tried
     }
@@ -512,7 +519,8 @@ fn not_done<T>(reply: Reply) -> Tried<T> {
         Reply::NotOwner { lease: None } | Reply::Format { .. } => Tried::Again,
         Reply::Behind => Tried::Behind,
         Reply::Full => Tried::Done(Err(OrderError::DiskFull)),
-        Reply::Overloaded => Tried::Done(Err(OrderError::Overloaded { retry_after: COME_BACK })),
+        Reply::Overloaded => Tried::Done(Err(OVERLOADED)),
+        Reply::Late => Tried::Late,
         Reply::Damaged => Tried::Done(Err(OrderError::Unreadable)),
     }
 }

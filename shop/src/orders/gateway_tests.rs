@@ -13,7 +13,9 @@ use crate::{
     orders::{
         Durability,
         packs::Pack,
-        test_workers::{PATIENCE, Running, TOKEN, add, create, key, start, start_gated, start_gated_with_another},
+        test_workers::{
+            PATIENCE, Running, TOKEN, add, create, key, start, start_disturbed, start_gated, start_gated_with_another,
+        },
     },
 };
 
@@ -170,6 +172,26 @@ async fn what_an_owner_has_no_room_for_is_refused_at_once_and_never_queued() {
     assert_eq!(depth.waiting + depth.leased, 0);
     let view = gateway.read(order, &Pending::default()).await.expect("reads");
     assert_eq!((quantity(&view.order, "A-1"), view.order.version), (7, 2), "what was refused was not done");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_owner_with_too_little_of_a_processor_does_not_end_in_time_is_never_queued() {
+    let (folder, plan) = (tempfile::tempdir().expect("a folder"), FaultPlan::new(1));
+    let running = start_disturbed(folder.path(), &plan, None).await;
+    running.ready().await;
+    let gateway = available(&running);
+    let order = create(&running.client()).await;
+    running.worker.capacity.reduce();
+    let done = gateway.execute(order, add("A-1", 1), Pending::default()).await;
+    assert!(matches!(done, Ok(Done::Persisted(_))), "{done:?}");
+    plan.add(Rule { prefix: "orders/".into(), ..Rule::always(Operation::Put, Fault::Hang) });
+    for _ in 0..3 {
+        running.worker.capacity.reduce();
+        let done = gateway.execute(order, add("A-1", 1), Pending::default()).await;
+        assert!(matches!(done, Err(OrderError::OutcomeUnknown { .. })), "{done:?}");
+    }
+    let depth = running.worker.settings.store.queue.depth().await.expect("counts");
+    assert_eq!(depth.waiting + depth.leased, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

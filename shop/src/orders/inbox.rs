@@ -64,8 +64,8 @@ pub(super) struct Inbox<'a> {
     pub(super) provider: Provider,
 }
 
-/// How many packs are worked on at once: fewer when they are not done in time, since all would come again and again then, and be
-/// done never.
+/// How many packs are worked on at once: fewer when commands are not done in time, since all would come again and again then, and
+/// be done never. Hints that are not checked say nothing of that: an owner that has too much to do leaves them for later.
 struct Room(AtomicUsize);
 
 impl Default for Room {
@@ -149,14 +149,8 @@ impl Inbox<'_> {
     }
 
     /// Acts on one pack while keeping it, and acknowledges it when nothing is left to do; whether that is so.
-    async fn handle(&self, message: Message, room: &Room) -> bool {
-        let done = self.try_handle(message).await;
-        room.learn(done);
-        done
-    }
-
-    async fn try_handle(&self, mut message: Message) -> bool {
-        let mut work = std::pin::pin!(self.act(message.body.clone()));
+    async fn handle(&self, mut message: Message, room: &Room) -> bool {
+        let mut work = std::pin::pin!(self.act(message.body.clone(), room));
         let done = loop {
             tokio::select! {
                 done = &mut work => break done,
@@ -177,14 +171,18 @@ impl Inbox<'_> {
     }
 
     /// Whether the pack needs nobody any more.
-    async fn act(&self, message: Bytes) -> bool {
+    async fn act(&self, message: Bytes, room: &Room) -> bool {
         let blobs = &*self.worker.settings.store.blobs;
         match Pack::decode(&message) {
             Ok(Pack::Hints { orders, .. }) => {
                 let checks = futures::stream::iter(orders).map(|order| hints::check(blobs, self.client, order));
                 checks.buffer_unordered(CHECKS).all(|done| async move { done }).await
             }
-            Ok(Pack::Commands { commands }) => self.deliver_all(blobs, commands).await,
+            Ok(Pack::Commands { commands }) => {
+                let done = self.deliver_all(blobs, commands).await;
+                room.learn(done);
+                done
+            }
             Err(error @ PackError::Newer(_)) => {
                 tracing::warn!(%error, "a pack is not acted on");
                 false

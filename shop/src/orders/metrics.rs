@@ -63,6 +63,7 @@ impl OrderMetrics {
             Err(ShardError::Unknown) => "unknown",
             Err(ShardError::Full) => "full",
             Err(ShardError::Overloaded) => "overloaded",
+            Err(ShardError::Late) => "late",
             Err(ShardError::Behind) => "behind",
             Err(ShardError::Damaged) => "damaged",
         };

@@ -34,6 +34,7 @@ mod protocol;
 mod queueing;
 mod read_ahead;
 mod reader;
+mod recent;
 mod records;
 mod refusals;
 mod registry;

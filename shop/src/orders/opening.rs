@@ -23,6 +23,7 @@ use storage_adapters::BlobStore;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    capacity::Capacity,
     clock::{Clock, ShardClock},
     lease::Lease,
     object_store_bridge::{Gate, GateKeeper, ObjectStoreBridge},
@@ -44,7 +45,8 @@ pub(super) const LOG_FILES: u32 = 300;
 /// Longest that making a table may take before it is left for the next time.
 const TABLING: Duration = Duration::from_secs(10);
 
-/// Tables of the first level from which on they are merged, and from which on even by a worker that has too much to do.
+/// Tables of the first level from which on they are merged, and from which on even by a worker that has too much to do: merging
+/// takes processor time that commands wait for.
 const TABLES_TO_MERGE: usize = 12;
 const TABLES_TO_MERGE_ANYWAY: usize = 64;
 
@@ -250,10 +252,9 @@ impl Upkeep {
         Self { admin, gate: Arc::clone(&opened.gate) }
     }
 
-    /// Whether the database has gathered enough tables to be merged, by a worker that has too much to do or not; looks only at
-    /// memory.
-    pub(super) fn is_due(db: &Db, is_busy: bool) -> bool {
-        db.manifest().l0().len() >= if is_busy { TABLES_TO_MERGE_ANYWAY } else { TABLES_TO_MERGE }
+    /// Whether the database has gathered enough tables to be merged by a worker that can do so much; looks only at memory.
+    pub(super) fn is_due(db: &Db, capacity: &Capacity) -> bool {
+        db.manifest().l0().len() >= if capacity.is_reduced() { TABLES_TO_MERGE_ANYWAY } else { TABLES_TO_MERGE }
     }
 
     /// Makes a table of the rows that are only in the log.
@@ -263,8 +264,13 @@ impl Upkeep {
     }
 
     /// Merges tables until few are left, then deletes what nothing names any more.
-    pub(super) async fn run(&self, db: &Db, is_busy: bool, ending: &CancellationToken) -> Result<(), slatedb::Error> {
-        if Self::is_due(db, is_busy) {
+    pub(super) async fn run(
+        &self,
+        db: &Db,
+        capacity: &Capacity,
+        ending: &CancellationToken,
+    ) -> Result<(), slatedb::Error> {
+        if Self::is_due(db, capacity) {
             let enough = CancellationToken::new();
             let options = CompactorOptions {
                 poll_interval: MERGE_POLL,
@@ -283,7 +289,7 @@ impl Upkeep {
             };
             let merging = self.admin.run_compactor_with_options(enough.clone(), options);
             let watching = async {
-                while Self::is_due(db, is_busy) && !self.gate.is_shut() {
+                while Self::is_due(db, capacity) && !self.gate.is_shut() {
                     tokio::time::sleep(MERGE_POLL).await;
                     if db.refresh_manifest().await.is_err() {
                         break;

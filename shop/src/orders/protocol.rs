@@ -34,6 +34,9 @@ pub(super) const IMPORTS_PATH: &str = "/internal/v1/imports";
 /// or is not this worker's at all.
 pub(super) const TAKEN_OVER: &str = "cloudshop-taken-over";
 
+/// In the head of an answer of a worker that gets too little of a processor for what it is asked.
+pub(super) const LATE: &str = "cloudshop-late";
+
 /// Largest body of an order to import, with a thousand lines and commands, several times over.
 pub(super) const MAX_IMPORT_BYTES: usize = 4 * 1024 * 1024;
 
@@ -156,8 +159,10 @@ pub(super) enum Reply {
     Unknown,
     /// The store is full.
     Full,
-    /// The worker has too much to do and has done nothing.
+    /// The shard has too much to do and has done nothing.
     Overloaded,
+    /// The worker gets too little of a processor for all that it is asked, and has done nothing.
+    Late,
     /// Commands that this one comes after are not here yet; nothing was done.
     Behind,
     /// A stored row is damaged.
@@ -179,6 +184,7 @@ impl Reply {
             Err(ShardError::Unknown) => Self::Unknown,
             Err(ShardError::Full) => Self::Full,
             Err(ShardError::Overloaded) => Self::Overloaded,
+            Err(ShardError::Late) => Self::Late,
             Err(ShardError::Behind) => Self::Behind,
             Err(ShardError::Damaged) => Self::Damaged,
         }

@@ -34,11 +34,16 @@ struct Known {
 impl Default for Seen {
     fn default() -> Self {
         let weigh = |_: &OrderId, known: &Arc<Known>| {
-            let lines = known.view.as_ref().map_or(0, |view| view.order.items.len() + view.order.rejected_items.len());
-            u32::try_from(ORDER_BYTES + lines * LINE_BYTES).unwrap_or(u32::MAX)
+            let bytes = known.view.as_ref().map_or(ORDER_BYTES, |view| bytes_of(&view.order));
+            u32::try_from(bytes).unwrap_or(u32::MAX)
         };
         Self(Cache::builder().max_capacity(MOST_BYTES).weigher(weigh).build())
     }
+}
+
+/// What an order takes in memory, approximately.
+pub(super) fn bytes_of(order: &Order) -> usize {
+    ORDER_BYTES + (order.items.len() + order.rejected_items.len()) * LINE_BYTES
 }
 
 impl fmt::Debug for Seen {

@@ -24,7 +24,7 @@ use tokio::time::Instant;
 
 use super::{
     protocol::{
-        COMMANDS_PATH, CommandMessage, FORMAT, GIFTS_PATH, GiftMessage, IMPORTS_PATH, ImportMessage, LOOK_PATH,
+        COMMANDS_PATH, CommandMessage, FORMAT, GIFTS_PATH, GiftMessage, IMPORTS_PATH, ImportMessage, LATE, LOOK_PATH,
         MAX_IMPORT_BYTES, MAX_PACK_REQUEST_BYTES, MAX_PATIENCE, MAX_REQUEST_BYTES, PACKS_PATH, PackMessage, READS_PATH,
         ReadMessage, Reply, TAKEN_OVER,
     },
@@ -92,9 +92,16 @@ async fn command(State(worker): State<Arc<Worker>>, body: Bytes) -> Response {
     })
     .await;
     if asked.get().is_some_and(|order| !worker.serves_soon(*order)) {
-        response.headers_mut().insert(TAKEN_OVER, HeaderValue::from_static("true"));
+        mark(&mut response, TAKEN_OVER);
+    }
+    if worker.capacity.is_reduced() {
+        mark(&mut response, LATE);
     }
     response
+}
+
+fn mark(response: &mut Response, name: &'static str) {
+    response.headers_mut().insert(name, HeaderValue::from_static("true"));
 }
 
 async fn read(State(worker): State<Arc<Worker>>, body: Bytes) -> Response {

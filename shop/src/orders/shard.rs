@@ -32,6 +32,7 @@ use crate::domain::{
 
 use super::{
     answer::Answer,
+    capacity::Capacity,
     clock::{Clock, ShardClock},
     membership::Validity,
     metrics::OrderMetrics,
@@ -39,6 +40,7 @@ use super::{
     opening::{Opened, Opening, Upkeep},
     outbox::Outbox,
     parking::Parking,
+    recent::{Recent, RecentOfShard},
     rows::{self, OutboxRow, RowError},
 };
 
@@ -100,6 +102,9 @@ pub(super) enum ShardError {
     /// There are too many commands at once.
     #[error("the shard has too much to do")]
     Overloaded,
+    /// The worker gets too little of a processor for all that it is asked, and has done nothing.
+    #[error("the worker has too much to do")]
+    Late,
     /// Commands that this one comes after are not here yet; nothing was done.
     #[error("earlier commands of the order are still on their way")]
     Behind,
@@ -132,6 +137,8 @@ pub(super) struct Shard {
     gate: Arc<Gate>,
     _keeper: GateKeeper,
     term: Arc<Term>,
+    capacity: Arc<Capacity>,
+    recent: RecentOfShard,
     clock: ShardClock,
     wall: Arc<dyn Clock>,
     turns: Vec<AsyncMutex<()>>,
@@ -164,7 +171,14 @@ impl fmt::Debug for Shard {
 
 impl Shard {
     /// Takes an open database into service. [`settle_in`](Self::settle_in) does what can be done while it answers.
-    pub(super) fn serve(opening: &Opening, opened: Opened, term: Arc<Term>, metrics: OrderMetrics) -> Self {
+    pub(super) fn serve(
+        opening: &Opening,
+        opened: Opened,
+        term: Arc<Term>,
+        capacity: Arc<Capacity>,
+        recent: RecentOfShard,
+        metrics: OrderMetrics,
+    ) -> Self {
         let upkeep = Upkeep::new(opening, &opened);
         let Opened { db, gate, keeper, clock } = opened;
         Self {
@@ -174,6 +188,8 @@ impl Shard {
             gate,
             _keeper: keeper,
             term,
+            capacity,
+            recent,
             clock,
             wall: Arc::clone(&opening.clock),
             metrics,
@@ -214,14 +230,17 @@ impl Shard {
         deadline: Instant,
     ) -> Result<Answer, ShardError> {
         let _answering = self.enter()?;
+        let mut under_way = self.capacity.take_on().ok_or(ShardError::Late)?;
         let permit = Arc::clone(&self.admission).try_acquire_owned().map_err(|_| ShardError::Overloaded)?;
         let shard = Arc::clone(self);
         // A task of its own, so that a caller who goes away cannot free the order's turn while its write is under way.
         let deciding = self.tasks.spawn(async move {
             let _permit = permit;
-            shard.decide(order, &request).await
+            let decided = shard.decide(order, &request).await?;
+            under_way.writes();
+            Ok((decided, under_way))
         });
-        let decided = done(deciding, deadline).await?;
+        let (decided, _under_way) = done(deciding, deadline).await?;
         self.wait_until_durable(decided.sequence, deadline).await?;
         self.answer(decided.answer)
     }
@@ -234,16 +253,19 @@ impl Shard {
         deadline: Instant,
     ) -> Result<Answer, ShardError> {
         let _answering = self.enter()?;
+        let _under_way = self.capacity.take_on().ok_or(ShardError::Late)?;
         let _permit = self.admission.try_acquire().map_err(|_| ShardError::Overloaded)?;
-        let name = rows::order_name(order);
         let reading = tokio::time::timeout_at(deadline, async {
-            let stored = self.get::<Order>(&name).await?;
-            self.must_know(order, stored.as_ref().map(|(order, _)| order), after).await?;
+            let stored = self.order(order).await?;
+            self.must_know(order, stored.as_deref(), after).await?;
             // Some of them may have been applied between the two looks.
-            if after.is_empty() { Ok(stored) } else { self.get::<Order>(&name).await }
+            if after.is_empty() { Ok(stored) } else { self.order(order).await }
         });
         let stored = reading.await.map_err(|_late| ShardError::NotOwner)??;
-        let (order, sequence) = stored.map_or((Err(Refusal::OrderNotFound), 0), |(order, at)| (Ok((order, false)), at));
+        let (order, sequence) = match stored {
+            Some(stored) => (Ok((stored.order.clone(), false)), stored.sequence),
+            None => (Err(Refusal::OrderNotFound), 0),
+        };
         // Nothing was done, so nothing is unknown.
         self.wait_until_durable(sequence, deadline).await.map_err(|error| match error {
             ShardError::Unknown => ShardError::NotOwner,
@@ -274,8 +296,8 @@ impl Shard {
     /// Decides about a command that its customer waits for.
     async fn decide(&self, id: OrderId, request: &Request) -> Result<Decided, ShardError> {
         let _turn = self.turn(id).await;
-        let stored = self.get::<Order>(&rows::order_name(id)).await?;
-        self.must_know(id, stored.as_ref().map(|(order, _)| order), &request.after).await?;
+        let stored = self.order(id).await?;
+        self.must_know(id, stored.as_deref(), &request.after).await?;
         let decided = self.settle(id, stored, request, None).await?;
         self.unpark(id).await;
         Ok(decided)
@@ -285,20 +307,24 @@ impl Shard {
     async fn settle(
         &self,
         id: OrderId,
-        stored: Option<(Order, u64)>,
+        stored: Option<Arc<Recent>>,
         request: &Request,
         parked: Option<&[u8]>,
     ) -> Result<Decided, ShardError> {
         let order_name = rows::order_name(id);
         let command_name = rows::command_name(id, &request.key);
-        let seen = self.get(&command_name).await?.map(|(record, _)| record);
-        let (order, at) = stored.map_or((None, 0), |(order, sequence)| (Some(order), sequence));
+        let (order, at) = stored.as_deref().map_or((None, 0), |stored| (Some(&stored.order), stored.sequence));
+        let seen = match stored.as_deref() {
+            Some(stored) if stored.may_have(&request.key) => self.get(&command_name).await?.map(|(record, _)| record),
+            // Commands are written together with their order.
+            Some(_) | None => None,
+        };
         let now = self.wall.wall();
-        let mut batch = WriteBatch::new();
+        let (mut batch, mut written) = (WriteBatch::new(), None);
         if let Some(name) = parked {
             batch.delete(name);
         }
-        let (answer, is_recorded) = match apply(id, order.as_ref(), seen.as_ref(), request, now) {
+        let (answer, is_recorded) = match apply(id, order, seen.as_ref(), request, now) {
             Decision::Reject(refusal) => {
                 let is_kept = order.is_some_and(|order| order.has_rejected(&request.key));
                 (Err(refusal), is_kept)
@@ -306,16 +332,18 @@ impl Shard {
             Decision::Replay(Outcome::Refused(refusal)) => (Err(refusal), true),
             Decision::Replay(Outcome::Applied { .. }) => {
                 let kept = self.get::<Order>(&rows::answer_name(id, &request.key)).await?;
-                let order = kept.map(|(order, _)| order).or(order).ok_or(ShardError::Damaged)?;
+                let order = kept.map(|(order, _)| order).or_else(|| order.cloned()).ok_or(ShardError::Damaged)?;
                 (Ok((order, true)), true)
             }
             Decision::Keep { order, refusal } => {
                 put(&mut batch, &order_name, &order)?;
+                written = Some((order, None));
                 (Err(refusal), true)
             }
             Decision::Refuse { order, record, refusal } => {
                 put(&mut batch, &order_name, &order)?;
                 put(&mut batch, &command_name, &record)?;
+                written = Some((order, Some(&request.key)));
                 (Err(refusal), true)
             }
             Decision::Apply { order, record } => {
@@ -337,10 +365,21 @@ impl Shard {
                 } else if order.status != Status::Open {
                     batch.delete(&outbox_name);
                 }
+                written = Some((order.clone(), Some(&request.key)));
                 (Ok((order, false)), true)
             }
         };
-        let sequence = if batch.is_empty() { at } else { self.write(batch).await? };
+        let sequence = match written {
+            None if batch.is_empty() => at,
+            None => self.write(batch).await?,
+            Some((order, command)) => {
+                // What could not be written may have been all the same.
+                self.recent.forget(id).await;
+                let sequence = self.write(batch).await?;
+                self.recent.keep(Recent::written(stored.as_deref(), order, sequence, command)).await;
+                sequence
+            }
+        };
         if let Ok((order, false)) = &answer {
             // A hint that is sent before the submit is durable does no harm: whoever takes it asks here again.
             match order.status {
@@ -355,7 +394,7 @@ impl Shard {
     async fn must_know(
         &self,
         id: OrderId,
-        order: Option<&Order>,
+        stored: Option<&Recent>,
         commands: &[IdempotencyKey],
     ) -> Result<(), ShardError> {
         #[cfg(feature = "planted-bugs")]
@@ -363,13 +402,22 @@ impl Shard {
             return Ok(());
         }
         for key in commands {
-            let is_known = order.is_some_and(|order| order.has_rejected(key))
+            let is_known = stored.is_some_and(|stored| stored.order.has_rejected(key))
                 || self.get::<CommandRecord>(&rows::command_name(id, key)).await?.is_some();
             if !is_known {
                 return Err(ShardError::Behind);
             }
         }
         Ok(())
+    }
+
+    /// An order as it was last written, durably or not.
+    async fn order(&self, id: OrderId) -> Result<Option<Arc<Recent>>, ShardError> {
+        if let Some(recent) = self.recent.get(id).await {
+            return Ok(Some(recent));
+        }
+        let stored = self.get::<Order>(&rows::order_name(id)).await?;
+        Ok(stored.map(|(order, sequence)| Arc::new(Recent::read(order, sequence))))
     }
 
     async fn get<T: DeserializeOwned>(&self, name: &[u8]) -> Result<Option<(T, u64)>, ShardError> {

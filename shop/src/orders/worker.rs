@@ -41,6 +41,7 @@ use super::{
     metrics::OrderMetrics,
     other_store::OtherStore,
     predecessor::Succession,
+    recent::RecentOrders,
     records::{OpenError, Role, ShopOpener, ShopRecords},
     service::Service,
     token::InternalToken,
@@ -144,7 +145,9 @@ pub struct Worker {
     /// The shards that this worker serves.
     pub(super) service: Service,
     /// What it may have under way.
-    pub(super) capacity: Capacity,
+    pub(super) capacity: Arc<Capacity>,
+    /// What it has decided about lately.
+    pub(super) recent: Arc<RecentOrders>,
     pub(super) records: OnceLock<ShopRecords>,
     queue: Mutex<Option<QueueStatus>>,
     leaving: AtomicBool,
@@ -183,7 +186,8 @@ impl Worker {
         let home = Arc::new(home.map_err(ClientError::from)?);
         Ok(Arc::new(Self {
             service: Service::new(boot_id.clone()),
-            capacity: Capacity::default(),
+            capacity: Arc::default(),
+            recent: Arc::default(),
             boot_id,
             homes: RwLock::new(vec![Arc::clone(&home)]),
             home,
@@ -359,12 +363,12 @@ impl Worker {
         }
     }
 
-    /// Keeps the databases small until told to end: one after the other, and less while the worker is late, since merging
-    /// takes processor time that commands wait for.
+    /// Keeps the databases small until told to end: one after the other, since merging takes processor time that commands wait
+    /// for.
     async fn keep_up(&self, ending: &CancellationToken) {
         loop {
             for shard in self.service.shards() {
-                shard.keep_up(self.capacity.is_reduced(), ending).await;
+                shard.keep_up(ending).await;
             }
             if ending.run_until_cancelled(tokio::time::sleep(UPKEEP_EVERY)).await.is_none() {
                 return;

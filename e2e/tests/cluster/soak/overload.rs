@@ -68,8 +68,10 @@ async fn three_times_what_a_shop_can_do_leaves_nine_tenths_of_it_in_time_and_is_
         while done(&put(&shop, "looking for the peak", rate, TRY, None).await) >= ENOUGH * 1.1 * rate {
             rate *= 2.0;
         }
+        sleep(RECOVERED).await;
         // For as long as the overload, since a shop that writes for long has tables to merge as well.
         let peak = done(&put(&shop, "a little too much: the peak", rate, OVERLOAD, None).await);
+        sleep(RECOVERED).await;
         // As many adds a second as make three times the peak with their creates.
         let report = put(&shop, "three times the peak", peak * 3.0 * 10.0 / 11.0, OVERLOAD, Some(&ledger)).await;
         let (api, of_queued_orders) = (shop.api().await, of_queued_orders(&ledger));
@@ -161,15 +163,25 @@ fn faults(report: &Report) -> Vec<(&String, &u64)> {
     report.kinds.values().flat_map(|row| &row.faults).collect()
 }
 
-/// What a ledger says of the orders of which a command was accepted into a queue, and those of a hundred other commands.
+/// What a ledger says of the orders of which a command was accepted into a queue, and of a hundred others, but for those of which
+/// the end of a command is not known.
 fn of_queued_orders(ledger: &Path) -> Vec<Entry> {
     let entries = entries_in(ledger);
-    let (queued, others): (Vec<_>, Vec<_>) = entries
-        .iter()
-        .filter(|entry| entry.outcome == Outcome::Acked)
-        .partition(|entry| entry.durability.as_deref() == Some("queue"));
-    let orders: BTreeSet<_> = queued.iter().chain(others.iter().take(100)).map(|entry| entry.order.clone()).collect();
-    entries.into_iter().filter(|entry| orders.contains(&entry.order)).collect()
+    let of = |is_one: &dyn Fn(&Entry) -> bool| -> BTreeSet<_> {
+        entries.iter().filter(|entry| is_one(entry)).map(|entry| entry.order.clone()).collect()
+    };
+    let unknown = of(&|entry| entry.outcome == Outcome::Unknown);
+    let acked = of(&|entry| entry.outcome == Outcome::Acked);
+    let queued = of(&|entry| entry.outcome == Outcome::Acked && entry.durability.as_deref() == Some("queue"));
+    let others: BTreeSet<_> = acked.difference(&(&queued | &unknown)).take(100).cloned().collect();
+    let compared = &(&queued - &unknown) | &others;
+    println!(
+        "{} of {} orders with queued commands, and {} others, are compared",
+        compared.len() - others.len(),
+        queued.len(),
+        others.len()
+    );
+    entries.into_iter().filter(|entry| compared.contains(&entry.order)).collect()
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

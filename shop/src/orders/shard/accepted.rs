@@ -6,13 +6,14 @@ use jiff::Timestamp;
 use slatedb::WriteBatch;
 use tokio::time::Instant;
 
-use crate::domain::{Command, Order, OrderId, Refusal, Request};
+use crate::domain::{Command, OrderId, Refusal, Request};
 
 use super::{
     super::{
         packs::QueuedCommand,
         parking::is_overdue,
         protocol::DeadCommand,
+        recent::Recent,
         rows::{self, Kind},
     },
     Shard, ShardError, done, put,
@@ -62,9 +63,9 @@ impl Shard {
         QueuedCommand { order: id, request }: &QueuedCommand,
     ) -> Result<(Option<Refusal>, u64), ShardError> {
         let _turn = self.turn(*id).await;
-        let stored = self.get::<Order>(&rows::order_name(*id)).await?;
+        let stored = self.order(*id).await?;
         let name = rows::parked_name(*id, &request.key);
-        if !self.may_apply(*id, stored.as_ref().map(|(order, _)| order), request).await? {
+        if !self.may_apply(*id, stored.as_deref(), request).await? {
             if let Some((_, sequence)) = self.get::<Request>(&name).await? {
                 return Ok((None, sequence));
             }
@@ -85,11 +86,11 @@ impl Shard {
     }
 
     /// Whether everything that an accepted command comes after is here. Its order's create always comes first.
-    async fn may_apply(&self, id: OrderId, order: Option<&Order>, request: &Request) -> Result<bool, ShardError> {
-        if order.is_none() && !matches!(request.command, Command::Create { .. }) {
+    async fn may_apply(&self, id: OrderId, stored: Option<&Recent>, request: &Request) -> Result<bool, ShardError> {
+        if stored.is_none() && !matches!(request.command, Command::Create { .. }) {
             return Ok(false);
         }
-        match self.must_know(id, order, &request.after).await {
+        match self.must_know(id, stored, &request.after).await {
             Ok(()) => Ok(true),
             Err(ShardError::Behind) => Ok(false),
             Err(error) => Err(error),
@@ -115,10 +116,10 @@ impl Shard {
     async fn try_unpark(&self, id: OrderId) -> Result<(), ShardError> {
         let mut parked = self.parked(id).await?;
         loop {
-            let stored = self.get::<Order>(&rows::order_name(id)).await?;
+            let stored = self.order(id).await?;
             let mut next = None;
             for (index, request) in parked.iter().enumerate() {
-                if self.may_apply(id, stored.as_ref().map(|(order, _)| order), request).await? {
+                if self.may_apply(id, stored.as_deref(), request).await? {
                     next = Some(index);
                     break;
                 }
@@ -195,16 +196,17 @@ impl Shard {
             if !is_overdue(self.accepted_at(&request), now) {
                 continue;
             }
-            let Some((order, _)) = self.get::<Order>(&rows::order_name(id)).await? else {
+            let Some(stored) = self.order(id).await? else {
                 let command = QueuedCommand { order: id, request };
                 dead.push(DeadCommand { command, refusal: Refusal::OrderNotFound });
                 continue;
             };
-            let (order, record) = order.give_up(&request, now);
+            let (order, record) = stored.order.give_up(&request, now);
             let mut batch = WriteBatch::new();
             put(&mut batch, &rows::order_name(id), &order)?;
             put(&mut batch, &rows::command_name(id, &request.key), &record)?;
             batch.delete(rows::parked_name(id, &request.key));
+            self.recent.forget(id).await;
             self.write(batch).await?;
         }
         // What came after these may go on now.

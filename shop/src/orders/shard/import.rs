@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use slatedb::WriteBatch;
 use tokio::time::Instant;
 
-use crate::domain::{CommandRecord, IdempotencyKey, Order, OrderId, Status};
+use crate::domain::{CommandRecord, IdempotencyKey, OrderId, Status};
 
 use super::{
     super::{
@@ -37,14 +37,13 @@ impl Shard {
 
     async fn take_in(&self, Exported { order, commands, parked }: &Exported) -> Result<(Imported, u64), ShardError> {
         let _turn = self.turn(order.id).await;
-        let order_name = rows::order_name(order.id);
-        if let Some((stored, sequence)) = self.get::<Order>(&order_name).await? {
+        if let Some(stored) = self.order(order.id).await? {
             // The order may have gone on since, as one that is imported as submitted does.
-            let known = stored == *order || self.has_all(order.id, commands).await?;
-            return Ok((if known { Imported::Known } else { Imported::Differs }, sequence));
+            let known = stored.order == *order || self.has_all(order.id, commands).await?;
+            return Ok((if known { Imported::Known } else { Imported::Differs }, stored.sequence));
         }
         let mut batch = WriteBatch::new();
-        put(&mut batch, &order_name, order)?;
+        put(&mut batch, &rows::order_name(order.id), order)?;
         for (key, record) in commands {
             put(&mut batch, &rows::command_name(order.id, key), record)?;
         }

@@ -106,21 +106,20 @@ impl Shard {
         }
     }
 
-    /// Merges tables when there are many, a busy worker's only when there are very many, and deletes what is not needed once an
-    /// hour and after merging.
-    pub(in crate::orders) async fn keep_up(&self, is_busy: bool, ending: &CancellationToken) {
+    /// Merges tables when there are many, a worker that has too much to do only when there are very many, and deletes what is not needed once an hour and after merging.
+    pub(in crate::orders) async fn keep_up(&self, ending: &CancellationToken) {
         if self.is_closing() {
             return;
         }
         let now = self.wall.since_boot();
         let last = *self.kept_up_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let merge = Upkeep::is_due(&self.db, is_busy);
+        let merge = Upkeep::is_due(&self.db, &self.capacity);
         if !merge && now < last + CLEAN_EVERY {
             return;
         }
         *self.kept_up_at.lock().unwrap_or_else(PoisonError::into_inner) = now;
         let Ok(upkeep) = self.upkeep.try_lock() else { return };
-        if let Err(error) = upkeep.run(&self.db, is_busy, ending).await {
+        if let Err(error) = upkeep.run(&self.db, &self.capacity, ending).await {
             tracing::warn!(shard = self.number, %error, "upkeep of a database failed; it is tried again");
         }
     }

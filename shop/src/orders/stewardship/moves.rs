@@ -72,7 +72,8 @@ async fn try_open(
             leases.is_ok_and(|(leases, _)| leases.shards.get(&number) == Some(lease))
         })
         .await?;
-    let shard = Shard::serve(&opening, opened, term, worker.settings.metrics.clone());
+    let (capacity, metrics) = (Arc::clone(&worker.capacity), worker.settings.metrics.clone());
+    let shard = Shard::serve(&opening, opened, term, capacity, worker.recent.of_opening(), metrics);
     if lease.new {
         // From here on a missing database is a loss, not a beginning. Nothing was answered before.
         let created = home.registry.swap(number, lease, |lease| Lease { new: false, ..lease.clone() }).await;

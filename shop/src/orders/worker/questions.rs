@@ -9,7 +9,6 @@ use crate::domain::{IdempotencyKey, OrderId, Request, shard_of};
 use super::{
     super::{
         answer::Answer,
-        capacity::UnderWay,
         export::Exported,
         import::Imported,
         lease::Lease,
@@ -30,10 +29,7 @@ impl Worker {
     ) -> Result<Answer, ShardError> {
         let ask = |shard: Arc<Shard>| {
             let request = request.clone();
-            async move {
-                let _under_way = self.take_on()?;
-                shard.execute(order, request, deadline).await
-            }
+            async move { shard.execute(order, request, deadline).await }
         };
         self.on_shard(self.shard_of(order), deadline, ask).await
     }
@@ -45,15 +41,8 @@ impl Worker {
         after: &[IdempotencyKey],
         deadline: Instant,
     ) -> Result<Answer, ShardError> {
-        let ask = |shard: Arc<Shard>| async move {
-            let _under_way = self.take_on()?;
-            shard.read(order, after, deadline).await
-        };
+        let ask = |shard: Arc<Shard>| async move { shard.read(order, after, deadline).await };
         self.on_shard(self.shard_of(order), deadline, ask).await
-    }
-
-    fn take_on(&self) -> Result<UnderWay<'_>, ShardError> {
-        self.capacity.take_on().ok_or(ShardError::Overloaded)
     }
 
     /// Takes accepted commands into a shard that this worker owns.
