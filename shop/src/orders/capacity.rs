@@ -5,7 +5,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -24,6 +24,9 @@ const LATE: u32 = 3;
 /// half of it there may be more. Not fewer than need be: those that are under way together are written together, which is cheap.
 const TOO_LONG: Duration = Duration::from_millis(150);
 
+/// Longest that what can wait gives way at once, so that it ends all the same.
+const GIVES_WAY: Duration = Duration::from_secs(1);
+
 /// The most and the least that it may have under way. The least is answered within half a second even by a tenth of a core.
 const MOST: u32 = 2048;
 const LEAST: u32 = 32;
@@ -33,6 +36,8 @@ const LEAST: u32 = 32;
 pub(super) struct Capacity {
     limit: AtomicU32,
     under_way: AtomicU32,
+    /// Whether it was late at the last look.
+    late: AtomicBool,
     /// Commands that ended since the last look, and how long they took together, in microseconds.
     ended: AtomicU32,
     spent: AtomicU64,
@@ -64,8 +69,8 @@ impl Drop for UnderWay {
 
 impl Default for Capacity {
     fn default() -> Self {
-        let (under_way, ended, spent) = Default::default();
-        Self { limit: AtomicU32::new(MOST), under_way, ended, spent }
+        let (under_way, late, ended, spent) = Default::default();
+        Self { limit: AtomicU32::new(MOST), under_way, late, ended, spent }
     }
 }
 
@@ -96,6 +101,14 @@ impl Capacity {
         self.limit.load(Ordering::Relaxed) < MOST
     }
 
+    /// Waits for as long as the worker is late, but not for long: for what can wait, and would make it later.
+    pub(super) async fn give_way(&self) {
+        let until = Instant::now() + GIVES_WAY;
+        while self.late.load(Ordering::Relaxed) && Instant::now() < until {
+            sleep(SLEEP).await;
+        }
+    }
+
     /// A command has ended, after so long.
     fn ended(&self, took: Duration) {
         self.ended.fetch_add(1, Ordering::Relaxed);
@@ -122,6 +135,7 @@ impl Capacity {
                     break;
                 }
             }
+            self.late.store(is_late, Ordering::Relaxed);
             let before = self.limit.load(Ordering::Relaxed);
             let limit = match self.mean() {
                 _ if !is_late => more_than(before),
@@ -213,6 +227,24 @@ mod tests {
 
         go_on(&capacity, watching.as_mut(), Duration::from_secs(7), IN_TIME, QUICK).await;
         assert_eq!(limit(&capacity), MOST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_can_wait_gives_way_while_the_worker_is_late_but_for_no_more_than_a_second() {
+        let (capacity, metrics) = (Arc::<Capacity>::default(), OrderMetrics::register(&mut Registry::default()));
+        let mut watching = pin!(capacity.watch(&metrics));
+        go_on(&capacity, watching.as_mut(), Duration::from_secs(1), IN_TIME, QUICK).await;
+        assert!(futures::poll!(pin!(capacity.give_way())).is_ready());
+        go_on(&capacity, watching.as_mut(), Duration::from_secs(1), LATE, QUICK).await;
+        let mut waiting = pin!(capacity.give_way());
+        assert!(futures::poll!(waiting.as_mut()).is_pending());
+        go_on(&capacity, watching.as_mut(), Duration::from_secs(1), IN_TIME, QUICK).await;
+        assert!(futures::poll!(waiting.as_mut()).is_ready());
+        go_on(&capacity, watching.as_mut(), Duration::from_secs(1), LATE, QUICK).await;
+        let mut waiting = pin!(capacity.give_way());
+        assert!(futures::poll!(waiting.as_mut()).is_pending());
+        tokio::time::advance(GIVES_WAY).await;
+        assert!(futures::poll!(waiting.as_mut()).is_ready());
     }
 
     #[tokio::test(start_paused = true)]

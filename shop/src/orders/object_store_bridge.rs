@@ -31,6 +31,7 @@ use tokio::{
 };
 
 use super::{
+    capacity::Capacity,
     clock::Clock,
     read_ahead::{LogFile, ReadAhead},
 };
@@ -127,12 +128,18 @@ pub(super) struct ObjectStoreBridge {
     blobs: Arc<dyn BlobStore>,
     gate: Arc<Gate>,
     read_ahead: Arc<ReadAhead>,
+    gives_way: Option<Arc<Capacity>>,
 }
 
 impl ObjectStoreBridge {
     /// Opens the gate to a store.
     pub(super) fn new(blobs: Arc<dyn BlobStore>, gate: Arc<Gate>) -> Self {
-        Self { blobs, gate, read_ahead: Arc::default() }
+        Self { blobs, gate, read_ahead: Arc::default(), gives_way: None }
+    }
+
+    /// The same store, for what can wait: it is read more slowly while the worker is late.
+    pub(super) fn giving_way(self, capacity: Arc<Capacity>) -> Self {
+        Self { gives_way: Some(capacity), ..self }
     }
 
     fn pass(&self) -> Result<()> {
@@ -309,6 +316,9 @@ impl ObjectStore for ObjectStoreBridge {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        if let Some(capacity) = &self.gives_way {
+            capacity.give_way().await;
+        }
         self.pass()?;
         if options.if_none_match.is_some()
             || options.if_modified_since.is_some()

@@ -244,9 +244,9 @@ pub(super) struct Upkeep {
 
 impl Upkeep {
     /// Of the database that `opening` opened.
-    pub(super) fn new(opening: &Opening, opened: &Opened) -> Self {
-        let store: Arc<dyn ObjectStore> =
-            Arc::new(ObjectStoreBridge::new(Arc::clone(&opening.blobs), Arc::clone(&opened.gate)));
+    pub(super) fn new(opening: &Opening, opened: &Opened, capacity: Arc<Capacity>) -> Self {
+        let store = ObjectStoreBridge::new(Arc::clone(&opening.blobs), Arc::clone(&opened.gate));
+        let store: Arc<dyn ObjectStore> = Arc::new(store.giving_way(capacity));
         let path = path(opening.shard, opening.lease.generation);
         let admin = AdminBuilder::new(path.as_str(), store).with_system_clock(Arc::new(opened.clock.clone())).build();
         Self { admin, gate: Arc::clone(&opened.gate) }

@@ -179,7 +179,7 @@ impl Shard {
         recent: RecentOfShard,
         metrics: OrderMetrics,
     ) -> Self {
-        let upkeep = Upkeep::new(opening, &opened);
+        let upkeep = Upkeep::new(opening, &opened, Arc::clone(&capacity));
         let Opened { db, gate, keeper, clock } = opened;
         Self {
             number: opening.shard,
