@@ -25,7 +25,7 @@ const LATE: u32 = 3;
 const TOO_LONG: Duration = Duration::from_millis(150);
 
 /// Longest that what can wait gives way at once, so that it ends all the same.
-const GIVES_WAY: Duration = Duration::from_secs(1);
+const GIVES_WAY: Duration = Duration::from_millis(200);
 
 /// The most and the least that it may have under way. The least is answered within half a second even by a tenth of a core.
 const MOST: u32 = 2048;
@@ -99,6 +99,12 @@ impl Capacity {
     /// Whether it is less than at other times.
     pub(super) fn is_reduced(&self) -> bool {
         self.limit.load(Ordering::Relaxed) < MOST
+    }
+
+    /// Takes on as much as ever: a worker that ends does not look any more.
+    pub(super) fn restore(&self) {
+        self.limit.store(MOST, Ordering::Relaxed);
+        self.late.store(false, Ordering::Relaxed);
     }
 
     /// Waits for as long as the worker is late, but not for long: for what can wait, and would make it later.
@@ -230,7 +236,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_can_wait_gives_way_while_the_worker_is_late_but_for_no_more_than_a_second() {
+    async fn what_can_wait_gives_way_while_the_worker_is_late_but_only_for_a_moment() {
         let (capacity, metrics) = (Arc::<Capacity>::default(), OrderMetrics::register(&mut Registry::default()));
         let mut watching = pin!(capacity.watch(&metrics));
         go_on(&capacity, watching.as_mut(), Duration::from_secs(1), IN_TIME, QUICK).await;

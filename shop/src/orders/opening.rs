@@ -72,7 +72,7 @@ const META_CACHE: u64 = 8 * 1024 * 1024;
 const STOPPING: Duration = Duration::from_millis(500);
 
 /// Longest that one merge may take before it is left for the next time.
-const MERGING: Duration = Duration::from_mins(1);
+const MERGING: Duration = Duration::from_mins(2);
 
 /// Most bytes of a table that a merge makes, and how much of each table it reads ahead. By default each of eight inputs would be
 /// read 8 MiB ahead, four times at once: more than half of what a pod may have.

@@ -51,8 +51,9 @@ impl Refusals {
         }
         let owner = owners.get_mut(address)?;
         *owner = owner.now();
-        (owner.left >= 1.0).then(|| {
-            owner.left -= 1.0;
+        // One that is only slow, or silent, has as many as there are.
+        (owner.left >= 1.0 || !owner.is_overloaded()).then(|| {
+            *owner = owner.plus(-1.0);
             Asking { refusals: self, address, gives_back: 1.0 }
         })
     }
@@ -106,7 +107,7 @@ impl Owner {
     }
 
     fn plus(self, more: f64) -> Self {
-        Self { left: (self.left + more).min(MOST), ..self }
+        Self { left: (self.left + more).clamp(-MOST, MOST), ..self }
     }
 }
 
@@ -134,14 +135,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_owner_that_refuses_all_is_asked_now_and_then_until_it_does_something_again() {
         let refusals = Refusals::default();
+        refusals.ask(OWNER).expect("at first");
+        refusals.late(OWNER);
         assert_eq!(asked(&refusals, 1000, 0), (0, 256));
         assert!(refusals.is_overloaded(OWNER) && refusals.ask(OWNER).is_none());
         let another = "10.0.0.2:9091";
         assert!(refusals.ask(another).is_some() && !refusals.is_overloaded(another), "others are asked");
         tokio::time::advance(Duration::from_secs(1)).await;
         assert!(!refusals.is_overloaded(OWNER));
+        refusals.late(OWNER);
         assert_eq!(asked(&refusals, 1000, 0), (0, 20));
         tokio::time::advance(Duration::from_secs(1)).await;
+        refusals.late(OWNER);
         assert_eq!(asked(&refusals, 1000, 1000), (20, 0));
         for _ in 0..100 {
             asked(&refusals, 1000, 1000);
@@ -162,6 +167,15 @@ mod tests {
         }
         assert_eq!(done, 40 * 50, "as much as it could");
         assert!((1..=done / 5).contains(&refused), "{refused} refused, {done} done");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_owner_that_is_silent_and_never_said_that_it_is_late_has_as_many_as_there_are() {
+        let refusals = Refusals::default();
+        let asking: Vec<_> = (0..2000).map_while(|_| refusals.ask(OWNER)).collect();
+        assert_eq!(asking.len(), 2000);
+        drop(asking);
+        assert_eq!(asked(&refusals, 1000, 1000), (1000, 0));
     }
 
     #[tokio::test(start_paused = true)]

@@ -262,6 +262,7 @@ impl Worker {
         let (worker, until) = (Arc::clone(self), ending.clone());
         parts.spawn(async move {
             until.run_until_cancelled(worker.capacity.watch(&worker.settings.metrics)).await;
+            worker.capacity.restore();
         });
         let mut stewards: JoinSet<()> = JoinSet::new();
         let keeping =
