@@ -52,6 +52,11 @@ pub(super) struct UnderWay {
 }
 
 impl UnderWay {
+    /// Of something that was counted.
+    fn begin(capacity: &Arc<Capacity>) -> Self {
+        Self { capacity: Arc::clone(capacity), since: Instant::now(), writes: false }
+    }
+
     /// It is a command that was decided, and is waited for until it is durable or the asker has gone.
     pub(super) fn writes(&mut self) {
         self.writes = true;
@@ -78,7 +83,7 @@ impl Capacity {
     /// Takes something on, unless that is too much.
     pub(super) fn take_on(self: &Arc<Self>) -> Option<UnderWay> {
         let before = self.under_way.fetch_add(1, Ordering::Relaxed);
-        let under_way = UnderWay { capacity: Arc::clone(self), since: Instant::now(), writes: false };
+        let under_way = UnderWay::begin(self);
         (before < self.limit.load(Ordering::Relaxed)).then_some(under_way)
     }
 
@@ -86,8 +91,7 @@ impl Capacity {
     #[cfg(test)]
     pub(super) fn fill(self: &Arc<Self>) -> Vec<UnderWay> {
         self.under_way.fetch_add(MOST, Ordering::Relaxed);
-        let one = |_| UnderWay { capacity: Arc::clone(self), since: Instant::now(), writes: false };
-        (0..MOST).map(one).collect()
+        (0..MOST).map(|_| UnderWay::begin(self)).collect()
     }
 
     /// Takes on as little as it ever does, for now.

@@ -106,7 +106,8 @@ impl Shard {
         }
     }
 
-    /// Merges tables when there are many, a worker that has too much to do only when there are very many, and deletes what is not needed once an hour and after merging.
+    /// Merges tables when there are many, a worker that has too much to do only when there are very many, and deletes what is
+    /// not needed once an hour and after merging.
     pub(in crate::orders) async fn keep_up(&self, ending: &CancellationToken) {
         if self.is_closing() {
             return;
