@@ -152,7 +152,7 @@ impl Capacity {
                 Some(mean) if mean < TOO_LONG / 2 => more_than(before),
                 Some(mean) if mean < TOO_LONG => before,
                 None if most_under_way == 0 => before,
-                Some(_) | None => less_than(before.min(most_under_way)),
+                mean => less_than(before.min(most_under_way), mean.unwrap_or(Duration::MAX)),
             };
             if before == MOST && limit < MOST {
                 tracing::warn!(limit, "this worker gets a processor too late; it takes on less");
@@ -168,8 +168,10 @@ fn more_than(limit: u32) -> u32 {
     (limit + limit / 8).min(MOST)
 }
 
-fn less_than(limit: u32) -> u32 {
-    (limit / 4 * 3).max(LEAST)
+/// As much less as commands take too long in the mean, by Little's law, but not by more than a quarter at once.
+fn less_than(limit: u32, mean: Duration) -> u32 {
+    let enough = u128::from(limit) * TOO_LONG.as_millis() / mean.as_millis();
+    u32::try_from(enough).unwrap_or(limit).clamp(limit / 4 * 3, limit).max(LEAST)
 }
 
 #[cfg(test)]
