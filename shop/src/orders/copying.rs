@@ -70,7 +70,7 @@ pub(super) struct Place {
 }
 
 /// A copy of a database that is being made. All its files are written once, so what was copied stays right.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Copying {
     from: Place,
     to: Place,
@@ -79,6 +79,10 @@ pub(super) struct Copying {
 }
 
 impl Place {
+    fn is(&self, other: &Self) -> bool {
+        self.path == other.path && Arc::ptr_eq(&self.blobs, &other.blobs)
+    }
+
     fn key(&self, name: &str) -> Result<Key, Error> {
         blobs::key(&format!("{}/{name}", self.path))
     }
@@ -94,6 +98,24 @@ impl Copying {
     /// Of the database `from`, to `to`.
     pub(super) fn new(from: Place, to: Place) -> Self {
         Self { from, to, copied: BTreeMap::new() }
+    }
+
+    /// Whether it is of the database `from`, to `to`.
+    pub(super) fn is_between(&self, from: &Place, to: &Place) -> bool {
+        self.from.is(from) && self.to.is(to)
+    }
+
+    /// Forgets what the target does not have any more, when time has passed since it was copied.
+    pub(super) async fn look_again(&mut self) -> Result<(), CopyError> {
+        if self.copied.is_empty() {
+            return Ok(());
+        }
+        let folder = format!("{}/", self.to.path);
+        let found: Vec<BlobInfo> = self.to.blobs.list(&folder, None).try_collect().await?;
+        let sizes: BTreeMap<&str, u64> =
+            found.iter().filter_map(|info| Some((info.key.as_str().strip_prefix(&folder)?, info.size))).collect();
+        self.copied.retain(|name, copied| sizes.get(name.as_str()) == Some(&copied.bytes));
+        Ok(())
     }
 
     /// Copies the files that are there and were not copied yet.

@@ -103,6 +103,23 @@ async fn what_another_try_copied_counts_and_other_bytes_under_its_name_are_refus
     assert!(matches!(&refused, Err(CopyError::Differs(found)) if *found == key), "{refused:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_target_has_lost_meanwhile_is_copied_again() {
+    let Bench { _folder, from, to } = bench().await;
+    let db = open(&from, true).await;
+    write(&db, 0..25).await;
+    let mut copying = Copying::new(from, to.clone());
+    let first = copying.pass().await.expect("copies");
+    copying.look_again().await.expect("lists");
+    assert_eq!(copying.pass().await.expect("copies"), Pass::default());
+    for name in copying.copied.keys().take(2) {
+        to.blobs.delete(&to.key(name).expect("a key")).await.expect("deletes");
+    }
+    copying.look_again().await.expect("lists");
+    assert_eq!(copying.pass().await.expect("copies").files, 2, "of {}", first.files);
+    close(db).await;
+}
+
 /// Says of a copy without the file that `lacks` picks why it is not whole.
 async fn lacking(lacks: impl Fn(&str) -> bool) -> String {
     let bench = bench().await;

@@ -4,7 +4,11 @@
 mod moves;
 mod switching;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::{StreamExt, stream};
 use shop_contract::status::WaitingReason;
@@ -13,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     moves::{NUDGE, Opened, hand_over, open, tell},
-    switching::{Moved, Moving},
+    switching::{Moved, Moving, NotMoved},
 };
 use super::{
     clock::Clock,
@@ -64,8 +68,10 @@ pub(super) struct Stewardship {
     moves: JoinSet<Moved>,
     /// When the next move may begin, as time since boot.
     next_move: Duration,
-    /// When shards were last to move and did not, as time since boot.
-    not_moved: BTreeMap<u16, Duration>,
+    /// Shards that were to move and did not.
+    not_moved: BTreeMap<u16, NotMoved>,
+    /// Shards that were to move first, and that were waited for in vain.
+    waited_for: BTreeSet<u16>,
     /// What else is under way: shards that settle in, databases that are being ended without a flush, and workers that are
     /// being told something.
     errands: JoinSet<()>,
@@ -100,6 +106,7 @@ impl Stewardship {
             moves: JoinSet::new(),
             next_move: Duration::ZERO,
             not_moved: BTreeMap::new(),
+            waited_for: BTreeSet::new(),
             errands: JoinSet::new(),
             failures: BTreeMap::new(),
         }

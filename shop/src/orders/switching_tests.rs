@@ -1,6 +1,11 @@
 //! Shards that move from one store to another while people buy.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use shop_contract::switch::Switch;
 use storage_adapters::{
@@ -39,6 +44,17 @@ async fn leases(folder: &Path) -> Leases {
 async fn switch(from: &Path, number: u64, to: Provider) {
     let registry = Registry::new(store(from).await.blobs).expect("a registry");
     registry.wish(Switch { number, to }).await.expect("wishes");
+}
+
+/// Two workers with two shards each, and what the other store does of each.
+async fn two_workers(here: &Path, there: &Path) -> ([Running; 2], [Arc<FaultPlan>; 2]) {
+    let plans = [calm(), calm()];
+    let first = start_between(here, there, &plans[0]).await;
+    first.ready().await;
+    let second = start_between(here, there, &plans[1]).await;
+    second.ready().await;
+    until("both have shards", || first.owns().len() == 2 && second.owns().len() == 2).await;
+    ([first, second], plans)
 }
 
 /// Whether a worker answers for all shards, and each lives in this store.
@@ -86,11 +102,11 @@ async fn all_shards_move_there_and_back_while_people_buy_and_no_command_fails() 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_shards_of_two_workers_move_in_turn() {
     let (here, there) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
-    let first = start_between(here.path(), there.path(), &calm()).await;
-    first.ready().await;
-    let second = start_between(here.path(), there.path(), &calm()).await;
-    second.ready().await;
-    until("both have shards", || first.owns().len() == 2 && second.owns().len() == 2).await;
+    let ([first, second], plans) = two_workers(here.path(), there.path()).await;
+    // Without turns the other one would be faster.
+    let slow = usize::from(!first.owns().contains(&0));
+    let copies = Rule::always(Operation::Put, Fault::Delay(Duration::from_millis(50)));
+    plans[slow].add(Rule { prefix: "orders/".into(), ..copies });
     switch(here.path(), 1, AWAY).await;
     let moving = async {
         loop {
@@ -107,6 +123,31 @@ async fn the_shards_of_two_workers_move_in_turn() {
     until("all are answered for again", || owned() == 4).await;
     first.end().await;
     second.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shards_that_cannot_move_are_waited_for_once_and_move_when_they_can() {
+    let (here, there) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let (workers, plans) = two_workers(here.path(), there.path()).await;
+    let stuck = usize::from(!workers[0].owns().contains(&0));
+    plans[stuck].add(Rule::always(Operation::Put, Fault::Fail(ErrorKind::Denied)));
+    let (stays, moves) = (workers[stuck].owns(), workers[1 - stuck].owns());
+    switch(here.path(), 1, AWAY).await;
+    let begun = Instant::now();
+    let live_away = |shards: &BTreeSet<u16>| {
+        let leases = workers[1 - stuck].worker.service.leases();
+        shards.iter().all(|shard| leases.shards[shard].home == AWAY)
+    };
+    until("those that can move have", || live_away(&moves)).await;
+    let waited = begun.elapsed();
+    assert!(waited < 2 * Duration::from_secs(10), "they waited for each: {waited:?}");
+    let left = leases(here.path()).await;
+    assert!(stays.iter().all(|shard| left.shards[shard].home == BACK), "{left:?}");
+    plans[stuck].clear();
+    until("all shards move", || live_away(&stays)).await;
+    for worker in workers {
+        worker.end().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

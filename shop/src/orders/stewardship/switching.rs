@@ -35,11 +35,14 @@ const LITTLE: u64 = 256 * 1024;
 /// Passes until one copies little; each has only what was written during the one before.
 const PASSES: u32 = 10;
 
-/// How soon a shard is moved after one was not.
+/// How soon a shard is moved after one was not: soon when that was for the first time, since it is the same one's turn then.
+const SOON: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// How long a shard waits, for each of those that go first, while none of them moves.
+/// How long a shard waits for those that go first while none of them moves, and how much longer for each of them, so that those
+/// behind one that cannot move do not all go at once. They are not waited for again.
 const TURN: Duration = Duration::from_secs(10);
+const TURN_OF_EACH: Duration = Duration::from_secs(1);
 
 /// How long another worker has to open a shard that has moved before the next one goes.
 const OPENING: Duration = Duration::from_millis(500);
@@ -78,8 +81,28 @@ pub(super) struct Moved {
     number: u16,
     /// Whether its database was closed, wherever it is opened next.
     was_closed: bool,
-    /// Whether it stays where it was for now.
-    has_failed: bool,
+    /// What was copied until it failed, if it did.
+    failed: Option<Copying>,
+    /// Shards that need not be waited for again, since it has in vain.
+    waited_for: BTreeSet<u16>,
+}
+
+/// A shard that was to move and did not.
+#[derive(Debug)]
+pub(super) struct NotMoved {
+    /// When it was last to, as time since boot.
+    at: Duration,
+    /// How often, one after the other.
+    times: u32,
+    /// What the other store has of it.
+    copying: Copying,
+}
+
+impl NotMoved {
+    /// Whether others go first.
+    fn goes_last(&self) -> bool {
+        self.times > 1
+    }
 }
 
 impl Stewardship {
@@ -111,35 +134,45 @@ impl Stewardship {
             return;
         }
         self.not_moved.retain(|number, _| self.held.contains_key(number));
+        let leases = self.worker.service.leases();
+        self.waited_for
+            .retain(|number| leases.shards.get(number).is_some_and(|lease| lease.home == self.home.provider));
         let movable = self.held.iter().filter_map(|(number, lease)| {
             let shard = self.worker.service.serving(*number).filter(|shard| shard.epoch == lease.epoch)?;
             Some((shard, lease.clone()))
         });
-        // One that was not moved lets the others go first.
-        let next = movable.min_by_key(|(shard, _)| (self.not_moved.get(&shard.number).copied(), shard.number));
+        let next = movable.min_by_key(|(shard, _)| {
+            let last = self.not_moved.get(&shard.number).filter(|not_moved| not_moved.goes_last());
+            (last.map(|not_moved| not_moved.at), shard.number)
+        });
         let Some((shard, lease)) = next else { return };
-        let left_behind = self.not_moved.keys().copied().collect();
+        let last = self.not_moved.iter().filter(|(_, not_moved)| not_moved.goes_last());
+        let left_behind = last.map(|(number, _)| *number).chain(self.waited_for.iter().copied()).collect();
+        let begun = self.not_moved.get(&shard.number).map(|not_moved| not_moved.copying.clone());
         let holds = Arc::new(AtomicBool::new(false));
         let (worker, from, number) = (Arc::clone(&self.worker), Arc::clone(&self.home), shard.number);
-        let moving = Move { worker, from, to, shard, lease, left_behind, holds: Arc::clone(&holds) };
+        let moving = Move { worker, from, to, shard, lease, left_behind, begun, holds: Arc::clone(&holds) };
         let task = self.moves.spawn(moving.run());
         self.moving.insert(number, Moving { task, holds });
     }
 
     pub(super) fn moved(&mut self, moved: Result<Moved, JoinError>) {
         match moved {
-            Ok(Moved { number, was_closed, has_failed }) => {
+            Ok(Moved { number, was_closed, failed, waited_for }) => {
                 if self.moving.remove(&number).is_some() && was_closed {
                     self.held.remove(&number);
                     self.open_what_was_given();
                     // Whoever has the next shard may go on.
                     self.have_others_look();
                 }
-                self.not_moved.remove(&number);
-                if has_failed {
-                    let now = self.worker.clock.since_boot();
-                    self.not_moved.insert(number, now);
-                    self.next_move = now + AGAIN;
+                self.waited_for.extend(waited_for);
+                let before = self.not_moved.remove(&number);
+                if let Some(copying) = failed {
+                    let at = self.worker.clock.since_boot();
+                    let times = before.map_or(0, |before| before.times).saturating_add(1);
+                    let not_moved = NotMoved { at, times, copying };
+                    self.next_move = at + if not_moved.goes_last() { AGAIN } else { SOON };
+                    self.not_moved.insert(number, not_moved);
                 }
             }
             Err(error) if error.is_cancelled() => {}
@@ -183,42 +216,54 @@ struct Move {
     to: Arc<Home>,
     shard: Arc<Shard>,
     lease: Lease,
-    /// Shards of this worker that were not moved of late; they are not waited for.
+    /// Shards that are not waited for: those of this worker that go last, and others that were waited for in vain.
     left_behind: BTreeSet<u16>,
+    /// What an earlier move copied, which failed.
+    begun: Option<Copying>,
     holds: Arc<AtomicBool>,
 }
 
 impl Move {
     /// Moves the shard.
-    async fn run(self) -> Moved {
+    async fn run(mut self) -> Moved {
         let number = self.shard.number;
-        let moved = self.try_run().await;
+        let (mut copying, mut waited_for) = (self.copying(), BTreeSet::new());
+        let moved = self.try_run(&mut copying, &mut waited_for).await;
         if let Err(error) = &moved {
             tracing::warn!(shard = number, to = %self.to.provider, %error, "a shard was not moved; it is tried again");
         }
-        Moved { number, was_closed: self.holds.load(Ordering::SeqCst), has_failed: moved.is_err() }
+        let was_closed = self.holds.load(Ordering::SeqCst);
+        Moved { number, was_closed, failed: moved.err().map(|_| copying), waited_for }
     }
 
-    async fn try_run(&self) -> Result<(), MoveError> {
+    /// The copy that was begun, or a new one.
+    fn copying(&mut self) -> Copying {
         let Lease { generation, .. } = self.lease;
+        let place = |home: &Home, generation| Place {
+            blobs: Arc::clone(&home.blobs),
+            path: opening::path(self.shard.number, generation),
+        };
+        let (from, to) = (place(&self.from, generation), place(&self.to, generation + 1));
+        self.begun.take().filter(|begun| begun.is_between(&from, &to)).unwrap_or_else(|| Copying::new(from, to))
+    }
+
+    async fn try_run(&self, copying: &mut Copying, waited_for: &mut BTreeSet<u16>) -> Result<(), MoveError> {
         let number = self.shard.number;
-        let place =
-            |home: &Home, generation| Place { blobs: Arc::clone(&home.blobs), path: opening::path(number, generation) };
-        let mut copying = Copying::new(place(&self.from, generation), place(&self.to, generation + 1));
-        catch_up(&mut copying).await?;
-        if !self.wait_for_turn().await || !self.to.term().holds() {
+        copying.look_again().await?;
+        catch_up(copying).await?;
+        if !self.wait_for_turn(waited_for).await || !self.to.term().holds() {
             return Ok(());
         }
-        catch_up(&mut copying).await?;
+        catch_up(copying).await?;
         // From here on nothing is merged, or the last pass could be a long one.
         let _at_rest = self.shard.rest().await;
         self.shard.prepare_hand_over().await;
-        catch_up(&mut copying).await?;
+        catch_up(copying).await?;
         self.holds.store(true, Ordering::SeqCst);
         let held = self.worker.clock.since_boot();
         self.worker.service.closing(Arc::clone(&self.shard));
         let closed_in = self.shard.hand_over().await;
-        let given = self.give(&mut copying, closed_in).await;
+        let given = self.give(copying, closed_in).await;
         if given.is_err() {
             self.take_back(closed_in).await;
         }
@@ -243,9 +288,10 @@ impl Move {
     }
 
     /// Waits until no shard with a lower number is left here, or on its way: of the whole shop one is held at a time, since a
-    /// store that is busy with another keeps the customers of both waiting. Those that do not move are waited for for a while each.
+    /// store that is busy with another keeps the customers of both waiting. Those that do not move are waited for for a while, and
+    /// are in `in_vain` then, with all others of the same workers.
     /// False when it is not to move now: this worker has another one that goes first, or it is not wished any more.
-    async fn wait_for_turn(&self) -> bool {
+    async fn wait_for_turn(&self, in_vain: &mut BTreeSet<u16>) -> bool {
         let Self { worker, from, to, shard, left_behind, .. } = self;
         let (mut left, mut since) = (0, worker.clock.since_boot());
         loop {
@@ -270,8 +316,13 @@ impl Move {
             if ahead.len() != left {
                 (left, since) = (ahead.len(), now);
             }
-            // The more are ahead the longer, so that those behind one that cannot move do not all go at once.
-            if now >= since + TURN * u32::try_from(left).unwrap_or(u32::MAX) {
+            if now >= since + TURN + TURN_OF_EACH * u32::try_from(left).unwrap_or(u32::MAX) {
+                // Whoever does not move one may not be able to move any.
+                let holder = |number: &u16| leases.shards[number].holder.as_ref();
+                let stuck: Vec<_> = ahead.iter().filter_map(holder).collect();
+                let theirs =
+                    leases.shards.keys().filter(|number| holder(number).is_some_and(|who| stuck.contains(&who)));
+                in_vain.extend(theirs.chain(&ahead).copied());
                 return true;
             }
             tokio::time::sleep(GLANCE).await;
