@@ -87,6 +87,14 @@ impl Place {
         blobs::key(&format!("{}/{name}", self.path))
     }
 
+    /// The files that are here, with their sizes in bytes.
+    async fn files(&self) -> Result<BTreeMap<String, u64>, Error> {
+        let folder = format!("{}/", self.path);
+        let found: Vec<BlobInfo> = self.blobs.list(&folder, None).try_collect().await?;
+        let named = |info: &BlobInfo| Some((info.key.as_str().strip_prefix(&folder)?.to_owned(), info.size));
+        Ok(found.iter().filter_map(named).collect())
+    }
+
     async fn digest(&self, name: &str) -> Result<[u8; 32], Error> {
         let blob = self.blobs.get(&self.key(name)?, GetOptions::default()).await?;
         let digest = blob.body.try_fold(Sha256::new(), |digest, part| async move { Ok(digest.chain_update(part)) });
@@ -110,26 +118,17 @@ impl Copying {
         if self.copied.is_empty() {
             return Ok(());
         }
-        let folder = format!("{}/", self.to.path);
-        let found: Vec<BlobInfo> = self.to.blobs.list(&folder, None).try_collect().await?;
-        let sizes: BTreeMap<&str, u64> =
-            found.iter().filter_map(|info| Some((info.key.as_str().strip_prefix(&folder)?, info.size))).collect();
-        self.copied.retain(|name, copied| sizes.get(name.as_str()) == Some(&copied.bytes));
+        let found = self.to.files().await?;
+        self.copied.retain(|name, copied| found.get(name) == Some(&copied.bytes));
         Ok(())
     }
 
     /// Copies the files that are there and were not copied yet.
     pub(super) async fn pass(&mut self) -> Result<Pass, CopyError> {
-        let folder = format!("{}/", self.from.path);
-        let found: Vec<BlobInfo> = self.from.blobs.list(&folder, None).try_collect().await?;
-        let news: Vec<String> = found
-            .iter()
-            .filter_map(|info| info.key.as_str().strip_prefix(&folder))
-            .filter(|name| !self.copied.contains_key(*name))
-            .map(str::to_owned)
-            .collect();
+        let mut news = self.from.files().await?;
+        news.retain(|name, _| !self.copied.contains_key(name));
         let this = &*self;
-        let copies = stream::iter(news).map(|name| async move {
+        let copies = stream::iter(news.into_keys()).map(|name| async move {
             let copied = this.copy(&name).await?;
             Ok::<_, CopyError>(copied.map(|copied| (name, copied)))
         });

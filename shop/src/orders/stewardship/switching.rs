@@ -92,17 +92,10 @@ pub(super) struct Moved {
 pub(super) struct NotMoved {
     /// When it was last to, as time since boot.
     at: Duration,
-    /// How often, one after the other.
-    times: u32,
+    /// Whether others go first, since it was not the first time.
+    goes_last: bool,
     /// What the other store has of it.
     copying: Copying,
-}
-
-impl NotMoved {
-    /// Whether others go first.
-    fn goes_last(&self) -> bool {
-        self.times > 1
-    }
 }
 
 impl Stewardship {
@@ -142,11 +135,11 @@ impl Stewardship {
             Some((shard, lease.clone()))
         });
         let next = movable.min_by_key(|(shard, _)| {
-            let last = self.not_moved.get(&shard.number).filter(|not_moved| not_moved.goes_last());
+            let last = self.not_moved.get(&shard.number).filter(|not_moved| not_moved.goes_last);
             (last.map(|not_moved| not_moved.at), shard.number)
         });
         let Some((shard, lease)) = next else { return };
-        let last = self.not_moved.iter().filter(|(_, not_moved)| not_moved.goes_last());
+        let last = self.not_moved.iter().filter(|(_, not_moved)| not_moved.goes_last);
         let left_behind = last.map(|(number, _)| *number).chain(self.waited_for.iter().copied()).collect();
         let begun = self.not_moved.get(&shard.number).map(|not_moved| not_moved.copying.clone());
         let holds = Arc::new(AtomicBool::new(false));
@@ -166,13 +159,11 @@ impl Stewardship {
                     self.have_others_look();
                 }
                 self.waited_for.extend(waited_for);
-                let before = self.not_moved.remove(&number);
+                let goes_last = self.not_moved.remove(&number).is_some();
                 if let Some(copying) = failed {
                     let at = self.worker.clock.since_boot();
-                    let times = before.map_or(0, |before| before.times).saturating_add(1);
-                    let not_moved = NotMoved { at, times, copying };
-                    self.next_move = at + if not_moved.goes_last() { AGAIN } else { SOON };
-                    self.not_moved.insert(number, not_moved);
+                    self.next_move = at + if goes_last { AGAIN } else { SOON };
+                    self.not_moved.insert(number, NotMoved { at, goes_last, copying });
                 }
             }
             Err(error) if error.is_cancelled() => {}
