@@ -21,7 +21,8 @@ const SLEEP: Duration = Duration::from_millis(20);
 const LATE: u32 = 3;
 
 /// How long commands take, in the mean of a look, when they are too many at once for a late worker; while they take less than
-/// half of it there may be more. Not fewer than need be: those that are under way together are written together, which is cheap.
+/// three quarters of it there may be more. Not fewer than need be: those that are under way together are written together, which
+/// is cheap.
 const TOO_LONG: Duration = Duration::from_millis(150);
 
 /// Longest that what can wait gives way at once, so that it ends all the same.
@@ -149,7 +150,7 @@ impl Capacity {
             let before = self.limit.load(Ordering::Relaxed);
             let limit = match self.mean() {
                 _ if !is_late => more_than(before),
-                Some(mean) if mean < TOO_LONG / 2 => more_than(before),
+                Some(mean) if mean < TOO_LONG / 4 * 3 => more_than(before),
                 Some(mean) if mean < TOO_LONG => before,
                 None if most_under_way == 0 => before,
                 mean => less_than(before.min(most_under_way), mean.unwrap_or(Duration::MAX)),
@@ -231,7 +232,7 @@ mod tests {
 
         go_on(&capacity, watching.as_mut(), Duration::from_secs(4), LATE, QUICK).await;
         assert!(limit(&capacity) > LEAST, "late or not, commands are quick");
-        let as_long_as_they_may = TOO_LONG * 3 / 4;
+        let as_long_as_they_may = TOO_LONG * 4 / 5;
         go_on(&capacity, watching.as_mut(), Duration::from_secs(1), LATE, as_long_as_they_may).await;
         let enough = limit(&capacity);
         go_on(&capacity, watching.as_mut(), Duration::from_secs(4), LATE, as_long_as_they_may).await;

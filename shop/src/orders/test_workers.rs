@@ -151,7 +151,7 @@ fn serve(
         address: address.to_string(),
         token: InternalToken::of_process(TOKEN),
         state_folder,
-        flush_interval: WorkerSettings::flush_interval_of(Provider::Embedded, 4),
+        flush_interval: WorkerSettings::flush_interval_of(Provider::Embedded, 1),
         readiness: Readiness::starting(),
         metrics: OrderMetrics::register(&mut MetricsRegistry::default()),
     })

@@ -60,11 +60,15 @@ const COUNT_IDLE_EVERY: Duration = Duration::from_secs(30);
 /// How often shards are looked over for upkeep.
 const UPKEEP_EVERY: Duration = Duration::from_secs(1);
 
+/// Writes a second of all shards together: a cloud charges for each, and on a disk each takes a processor the time of some commands.
+const CLOUD_WRITES: u32 = 20;
+const DISK_WRITES: u32 = 50;
+
 /// Shortest time between two writes of a shard in a cloud; each takes about that long itself.
 const SHORTEST_CLOUD_FLUSH: Duration = Duration::from_millis(50);
 
 /// Longest time that commands are gathered: an answer has half a second, and the write comes on top.
-const LONGEST_CLOUD_FLUSH: Duration = Duration::from_millis(200);
+const LONGEST_FLUSH: Duration = Duration::from_millis(200);
 
 /// Everything a worker needs to run.
 #[derive(Clone, Debug)]
@@ -90,16 +94,15 @@ pub struct WorkerSettings {
 }
 
 impl WorkerSettings {
-    /// How long commands are gathered on a store of this provider. A disk charges nothing for a write; a cloud does, so
-    /// all shards together make at most 20 writes a second there, as far as answers stay quick.
+    /// How long commands are gathered on a store of this provider: so that all shards together make few writes a second, as far
+    /// as answers stay quick.
     #[must_use]
     pub fn flush_interval_of(provider: Provider, shards: u16) -> Duration {
-        match provider {
-            Provider::Embedded => Duration::from_millis(20),
-            Provider::Aws | Provider::Azure => {
-                (Duration::from_secs(1) / 20 * u32::from(shards)).clamp(SHORTEST_CLOUD_FLUSH, LONGEST_CLOUD_FLUSH)
-            }
-        }
+        let (writes, shortest) = match provider {
+            Provider::Embedded => (DISK_WRITES, Duration::ZERO),
+            Provider::Aws | Provider::Azure => (CLOUD_WRITES, SHORTEST_CLOUD_FLUSH),
+        };
+        (Duration::from_secs(1) / writes * u32::from(shards)).clamp(shortest, LONGEST_FLUSH)
     }
 }
 

@@ -83,7 +83,7 @@ impl TestShop {
             address: internal.local_addr().expect("an address").to_string(),
             token: token.clone(),
             state_folder: None,
-            flush_interval: WorkerSettings::flush_interval_of(Provider::Embedded, 4),
+            flush_interval: WorkerSettings::flush_interval_of(Provider::Embedded, 1),
             readiness: Readiness::starting(),
             metrics: OrderMetrics::register(&mut Registry::default()),
         })
