@@ -150,6 +150,7 @@ pub(crate) fn told(shards: &[u16]) -> PodStatus {
         lacks: Vec::new(),
         switch: None,
         settled: None,
+        moved: None,
     }
 }
 

@@ -40,7 +40,11 @@ pub fn switching(shop: &ValidatedShop, previous: &ShopStatus, seen: &Observation
     let moved = shards.iter().filter(|shard| shard.home == wanted && shard.owner.is_some()).count();
     let is_known = newest == Some(switch);
     let is_settled = seen.reports().any(|(_, report)| report.settled == Some(switch.number));
-    let is_there = is_known && is_settled && moved == shards.len();
+    let are_moved = is_known && is_settled && moved == shards.len();
+    let report =
+        seen.reports().filter_map(|(_, report)| report.moved.as_ref()).find(|moved| moved.number == switch.number);
+    // The report tells that it is over: whoever reads one finds the other.
+    let is_there = are_moved && report.is_some();
     let phase = match () {
         // The wish is left when every pod knows both stores.
         () if !is_known && !knows_both(seen) => SwitchPhase::Preparing,
@@ -59,6 +63,9 @@ pub fn switching(shop: &ValidatedShop, previous: &ShopStatus, seen: &Observation
         to: wanted,
         shards_moved: u16::try_from(moved).unwrap_or(u16::MAX),
         shards_total: shop.shards,
+        bytes_copied: report.map(|report| report.bytes),
+        longest_hold_millis: report.and_then(|report| report.longest_hold_millis),
+        report_key: report.map(|report| report.report_key.clone()),
         next_step: next_step(phase, from, wanted, lacks),
     };
     Switching { home: if phase == SwitchPhase::Completed { wanted } else { home }, status: Some(status) }

@@ -1,4 +1,7 @@
-use shop_contract::status::{OwnedShard, PodStatus};
+use shop_contract::{
+    status::{OwnedShard, PodStatus},
+    switch::SwitchSummary,
+};
 use storage_adapters::config::Provider;
 
 use super::*;
@@ -19,15 +22,24 @@ fn shop(wanted: StorageProvider) -> (ValidatedShop, ShopStatus) {
     (validated(spec).at_home(Some(AWS)), before)
 }
 
-/// A shop that serves, whose only worker found this wish, is done with all but the shards, and has so many shards in Azure.
+/// A shop that serves, whose only worker found this wish, is done with all but the shards, and has so many shards in Azure. It
+/// has reported the switch when all of that is where it is to be.
 fn seen(switch: Option<Switch>, settled: bool, in_azure: u16) -> Observation {
     let mut seen = all_serving();
     let worker = seen.pods.iter_mut().find(|pod| pod.component == Component::Worker).expect("a worker");
     let home = |shard| Some(if shard < in_azure { Provider::Azure } else { Provider::Aws });
     let shards = (0..4).map(|shard| OwnedShard { shard, epoch: 7, home: home(shard) }).collect();
     let settled = switch.filter(|_| settled).map(|switch| switch.number);
-    worker.report = Report::Told(Box::new(PodStatus { switch, settled, shards, ..told(&[]) }));
+    let all_in = if in_azure == 0 { Provider::Aws } else { Provider::Azure };
+    let is_over = |switch: &Switch| settled.is_some() && switch.to == all_in && matches!(in_azure, 0 | 4);
+    let moved = switch.filter(is_over).map(|switch| reported(switch.number));
+    worker.report = Report::Told(Box::new(PodStatus { switch, settled, shards, moved, ..told(&[]) }));
     seen
+}
+
+fn reported(number: u64) -> SwitchSummary {
+    let report_key = format!("switches/{number}/report");
+    SwitchSummary { number, report_key, files: 12, bytes: 3_000, longest_hold_millis: Some(180) }
 }
 
 fn looked(wanted: StorageProvider, before: &ShopStatus, seen: &Observation) -> (Switching, ShopStatus) {
@@ -73,9 +85,29 @@ fn the_wish_is_left_when_every_pod_knows_both_stores_and_pods_begin_in_the_other
     assert_eq!((phase(&found), found.home), (Some((SwitchPhase::CuttingOver, 4)), AWS), "the catalogue is not there");
     let (found, before) = looked(AZURE, &before, &seen(Some(FIRST), true, 4));
     assert_eq!((phase(&found), found.home), (Some((SwitchPhase::Completed, 4)), AZURE));
+    let status = found.status.expect("a switch");
+    assert_eq!((status.bytes_copied, status.longest_hold_millis), (Some(3_000), Some(180)));
+    assert_eq!(status.report_key.as_deref(), Some("switches/1/report"));
     // The pods that begin there have not found the wish yet.
     let (found, after) = looked(AZURE, &before, &seen(None, false, 4));
     assert_eq!((phase(&found), found.home, wish_to_leave(&after)), (Some((SwitchPhase::Completed, 4)), AZURE, None));
+}
+
+#[test]
+fn a_switch_is_over_when_it_is_reported() {
+    let (_, before) = shop(AZURE);
+    let mut seen = seen(Some(FIRST), true, 4);
+    if let Report::Told(report) = &mut seen.pods[2].report {
+        report.moved = Some(reported(0));
+    }
+    let (found, before) = looked(AZURE, &before, &seen);
+    assert_eq!((phase(&found), found.home), (Some((SwitchPhase::CuttingOver, 4)), AWS), "an earlier one is reported");
+    let next_step = found.status.map(|status| status.next_step).unwrap_or_default();
+    assert!(next_step.contains("nothing to do"), "{next_step}");
+    if let Report::Told(report) = &mut seen.pods[2].report {
+        report.moved = Some(reported(1));
+    }
+    assert_eq!(phase(&looked(AZURE, &before, &seen).0), Some((SwitchPhase::Completed, 4)));
 }
 
 #[test]

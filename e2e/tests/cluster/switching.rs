@@ -69,6 +69,10 @@ async fn switch(shop: &Shop, spec: &Value, id: &str, to: &Value) {
     let status = &moved.data["status"];
     println!("everything is in {to} after {:.1} s: {}", began.elapsed().as_secs_f64(), status["switch"]);
     assert_eq!(status["switch"]["shardsMoved"], status["switch"]["shardsTotal"]);
+    assert_eq!(status["switch"]["reportKey"], format!("switches/{id}/report"));
+    for counted in ["bytesCopied", "longestHoldMillis"] {
+        assert!(status["switch"][counted].as_u64().is_some_and(|count| count > 0), "{counted}");
+    }
     shop.all_replaced(&before).await;
     shop.wait_ready(MOVED).await;
     println!("and served from there after {:.1} s", began.elapsed().as_secs_f64());

@@ -140,6 +140,18 @@ pub struct SwitchStatus {
     /// Order shards of the shop.
     #[schemars(extend("format" = "int32"))]
     pub shards_total: u16,
+    /// Bytes of the order shards that were copied; known when it is over, as are the next two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "int64"))]
+    pub bytes_copied: Option<u64>,
+    /// Longest time that the orders of a shard were not answered for, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "int64"))]
+    pub longest_hold_millis: Option<u64>,
+    /// Name of the report in the store that everything moved to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub report_key: Option<String>,
     /// What to do next, or what is waited for, in words.
     #[schemars(length(max = 4096))]
     pub next_step: String,

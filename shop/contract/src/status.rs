@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use storage_adapters::config::Provider;
 
-use crate::switch::Switch;
+use crate::switch::{Switch, SwitchSummary};
 
 /// Path of the status on the internal port; needs the shop's token.
 pub const STATUS_PATH: &str = "/internal/v1/status";
@@ -32,6 +32,9 @@ pub struct PodStatus {
     /// Number of the newest wish of which everything but the order shards is where it is to be.
     #[serde(default)]
     pub settled: Option<u64>,
+    /// What the report of the newest switch that is over says.
+    #[serde(default)]
+    pub moved: Option<SwitchSummary>,
 }
 
 /// One thing that keeps a pod from being ready.

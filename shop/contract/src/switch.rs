@@ -15,3 +15,18 @@ pub struct Switch {
     /// Whose store it is.
     pub to: Provider,
 }
+
+/// What moving all of a shop's data did, as the report in the store that it moved to sums it up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwitchSummary {
+    /// Number of the wish.
+    pub number: u64,
+    /// Name of the report in the store.
+    pub report_key: String,
+    /// Files of the order shards that were copied.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The longest time that a shard was not answered for, in milliseconds; none when no worker could tell.
+    pub longest_hold_millis: Option<u64>,
+}

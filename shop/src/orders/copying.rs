@@ -8,9 +8,12 @@ use std::{
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectStore, path::Path};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use slatedb::{PathResolver, VersionedManifest, admin::AdminBuilder};
 use storage_adapters::{BlobInfo, BlobStore, ByteStream, Error, ErrorKind, GetOptions, Key, PutMode};
+
+use crate::hex;
 
 use super::{
     blobs,
@@ -58,6 +61,19 @@ pub(super) struct Pass {
     pub(super) files: u64,
     /// Their bytes.
     pub(super) bytes: u64,
+}
+
+/// All that was copied of a database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct WholeCopy {
+    /// Files in the target.
+    pub(super) files: u64,
+    /// Their bytes.
+    pub(super) bytes: u64,
+    /// Number of the last file of the log.
+    pub(super) log_end: u64,
+    /// Hexadecimal SHA-256 over the name, a zero byte, and the SHA-256 of each file, in the order of their names.
+    pub(super) sha256: String,
 }
 
 /// A database as one store holds it.
@@ -190,6 +206,25 @@ impl Copying {
         self.has_log_after(manifest.replay_after_wal_id()).await
     }
 
+    /// All that was copied, in all passes.
+    pub(super) fn total(&self) -> WholeCopy {
+        let sha256 = self.copied.iter().fold(Sha256::new(), |digest, (name, copied)| {
+            digest.chain_update(name).chain_update([0]).chain_update(copied.sha256)
+        });
+        WholeCopy {
+            files: u64::try_from(self.copied.len()).unwrap_or(u64::MAX),
+            bytes: self.copied.values().map(|copied| copied.bytes).sum(),
+            log_end: self.log_end(),
+            sha256: hex::encode(&sha256.finalize()),
+        }
+    }
+
+    /// Number of the last file of the log that was copied; 0 when there is none.
+    fn log_end(&self) -> u64 {
+        let numbers = self.copied.keys().filter_map(|name| name.strip_prefix(LOG)?.strip_suffix(".sst")?.parse().ok());
+        numbers.max().unwrap_or(0)
+    }
+
     fn has_tables_of(&self, manifest: &VersionedManifest) -> Result<(), CopyError> {
         let paths = PathResolver::new(Path::from(self.to.path.as_str()), manifest);
         let folder = format!("{}/", self.to.path);
@@ -204,8 +239,7 @@ impl Copying {
     }
 
     async fn has_log_after(&self, end_of_tables: u64) -> Result<(), CopyError> {
-        let numbers = self.copied.keys().filter_map(|name| name.strip_prefix(LOG)?.strip_suffix(".sst")?.parse().ok());
-        let last = numbers.max().unwrap_or(0).max(end_of_tables);
+        let last = self.log_end().max(end_of_tables);
         if let Some(gap) = (end_of_tables + 1..=last).find(|number| !self.copied.contains_key(&log_file(*number))) {
             return Err(CopyError::NotWhole(format!("the file {} is missing", log_file(gap))));
         }

@@ -49,6 +49,7 @@ mod stale_reads;
 mod stewardship;
 mod stored;
 mod survey;
+mod switch_report;
 #[cfg(test)]
 mod switching_tests;
 #[cfg(test)]

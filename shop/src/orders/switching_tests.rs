@@ -94,9 +94,18 @@ async fn all_shards_move_there_and_back_while_people_buy_and_no_command_fails() 
     assert!(orders.iter().all(|(_, added)| *added > 0));
     running.ready().await;
     assert_stored(here.path(), BACK, &running, &orders).await;
+    running.worker.report_switch().await.expect("the store answers");
+    let moved = running.worker.status().moved.expect("a report");
+    assert_eq!((moved.number, moved.report_key.as_str()), (2, "switches/2/report"));
+    assert!(moved.files > 0 && moved.bytes > 0 && moved.longest_hold_millis.is_some_and(|held| held > 0), "{moved:?}");
     let left = leases(there.path()).await;
     assert!(left.shards.values().all(|lease| lease.home == BACK && lease.generation == 3), "{left:?}");
     running.end().await;
+    let next = start_between(here.path(), there.path(), &calm()).await;
+    until("the next worker has them", || lives_in(&next, BACK)).await;
+    next.worker.report_switch().await.expect("the store answers");
+    assert_eq!(next.worker.status().moved, Some(moved), "the report that is there");
+    next.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -216,6 +225,8 @@ async fn a_worker_killed_amid_the_move_loses_nothing_and_the_next_ends_it() {
     first.crash().await;
     let second = start_between(here.path(), there.path(), &calm()).await;
     until("the rest has moved as well", || lives_in(&second, AWAY)).await;
+    second.worker.report_switch().await.expect("the store answers");
+    assert_eq!(second.worker.status().moved.map(|moved| moved.number), Some(1));
     tokio::time::timeout(PATIENCE, second.worker.settings.readiness.ready()).await.expect("ready");
     assert_stored(there.path(), AWAY, &second, &orders).await;
     second.end().await;

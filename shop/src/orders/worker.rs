@@ -44,6 +44,7 @@ use super::{
     recent::RecentOrders,
     records::{OpenError, Role, ShopOpener, ShopRecords},
     service::Service,
+    switch_report::Reported,
     token::InternalToken,
     transport::{Http, Transport},
 };
@@ -142,6 +143,8 @@ pub struct Worker {
     switch: Mutex<Option<Switch>>,
     /// Number of the newest wish of which everything but the order shards is where it is to be; 0 of none.
     settled: AtomicU64,
+    /// The report of the newest switch that is over.
+    pub(super) reported: Reported,
     pub(super) transport: Arc<dyn Transport>,
     /// Tells the inboxes that a customer waits for a command that is in a queue.
     pub(super) wanted_packs: watch::Sender<()>,
@@ -197,6 +200,7 @@ impl Worker {
             wanted_homes: watch::Sender::default(),
             switch: Mutex::new(None),
             settled: AtomicU64::new(0),
+            reported: Reported::default(),
             transport,
             wanted_packs: watch::Sender::default(),
             records: OnceLock::new(),
@@ -436,6 +440,7 @@ impl Worker {
             lacks: self.settings.others.iter().filter_map(|other| other.lacks()).collect(),
             switch: self.wish(None),
             settled: Some(self.settled.load(Ordering::Relaxed)).filter(|number| *number > 0),
+            moved: self.reported.newest(),
         }
     }
 }

@@ -201,5 +201,6 @@ fn status(
         lacks: others.iter().filter_map(|other| other.lacks()).collect(),
         switch: None,
         settled: None,
+        moved: None,
     }
 }

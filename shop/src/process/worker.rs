@@ -41,7 +41,7 @@ const STATE_FOLDER: &str = "/var/run/cloudshop";
 /// How often the sample is tried again, and the store's owner looked for.
 const SEED_AGAIN: Duration = Duration::from_millis(500);
 
-/// How often is looked whether the catalogue is to be moved, or its move is tried again.
+/// How often is looked whether the catalogue is to be moved, or a switch to be reported, or that is tried again.
 const MOVE_AGAIN: Duration = Duration::from_secs(1);
 
 /// Runs a worker pod that listens on the ports of `listen` until the process is asked to end.
@@ -90,6 +90,7 @@ pub async fn run_worker(config: ShopConfig, listen: IpAddr) -> Result<(), Proces
             ended = worker.run(asked.clone()) => ended?,
             never = guard(store.clone(), &config, &readiness) => match never {},
             never = keep_catalogue(|| places(&config, &store, &others), &config, &worker) => match never {},
+            never = report_switches(&worker) => match never {},
         }
         Ok::<(), ProcessError>(())
     };
@@ -127,6 +128,16 @@ async fn keep_catalogue(places: impl Fn() -> Places, config: &ShopConfig, worker
                 moved = Some(wish);
             }
             Err(error) => tracing::warn!(store = %wish.to, %error, "dead letters were not copied; trying again"),
+        }
+    }
+}
+
+/// Has each switch reported, once it is over.
+async fn report_switches(worker: &Worker) -> Infallible {
+    loop {
+        sleep(MOVE_AGAIN).await;
+        if let Err(error) = worker.report_switch().await {
+            tracing::warn!(%error, "a switch was not reported; trying again");
         }
     }
 }
@@ -170,6 +181,7 @@ fn internal_api(token: InternalToken, readiness: Readiness, worker: Arc<OnceLock
         lacks: Vec::new(),
         switch: None,
         settled: None,
+        moved: None,
     });
     Router::new().fallback(async move |request: Request<Body>| {
         let router = worker.get().unwrap_or(&waiting).clone();

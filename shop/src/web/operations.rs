@@ -112,6 +112,7 @@ mod tests {
             lacks: Vec::new(),
             switch: None,
             settled: None,
+            moved: None,
         };
         let router = internal(InternalToken::of_process("a secret of the shop"), status);
         for wrong in ["", "Bearer", "Bearer ", "Bearer another secret", "Basic a secret of the shop"] {

@@ -24,6 +24,7 @@ use super::{
         opening,
         registry::{RegistryError, Swap},
         shard::Shard,
+        switch_report::{self, MovedShard},
         worker::Worker,
     },
     Stewardship,
@@ -121,7 +122,9 @@ impl Stewardship {
     /// Begins to move a shard to the store where all are to live, one at a time.
     pub(super) fn move_next(&mut self, switch: Option<Switch>) {
         let away = switch.filter(|switch| switch.to != self.home.provider);
-        let Some(to) = away.and_then(|switch| self.worker.home_of(switch.to)) else { return };
+        let Some((switch, to)) = away.and_then(|switch| Some((switch, self.worker.home_of(switch.to)?))) else {
+            return;
+        };
         let is_early = self.worker.clock.since_boot() < self.next_move;
         if is_early || !self.moving.is_empty() || self.worker.is_leaving() || !to.term().holds() {
             return;
@@ -144,7 +147,7 @@ impl Stewardship {
         let begun = self.not_moved.get(&shard.number).map(|not_moved| not_moved.copying.clone());
         let holds = Arc::new(AtomicBool::new(false));
         let (worker, from, number) = (Arc::clone(&self.worker), Arc::clone(&self.home), shard.number);
-        let moving = Move { worker, from, to, shard, lease, left_behind, begun, holds: Arc::clone(&holds) };
+        let moving = Move { switch, worker, from, to, shard, lease, left_behind, begun, holds: Arc::clone(&holds) };
         let task = self.moves.spawn(moving.run());
         self.moving.insert(number, Moving { task, holds });
     }
@@ -202,6 +205,7 @@ async fn catch_up(copying: &mut Copying) -> Result<(), MoveError> {
 
 /// What is moved, and between which stores.
 struct Move {
+    switch: Switch,
     worker: Arc<Worker>,
     from: Arc<Home>,
     to: Arc<Home>,
@@ -212,6 +216,14 @@ struct Move {
     /// What an earlier move copied, which failed.
     begun: Option<Copying>,
     holds: Arc<AtomicBool>,
+}
+
+/// A shard whose home is another store by now.
+struct Given {
+    /// The lease that was left.
+    tombstone: Lease,
+    /// The epoch in which this worker has it there, if it does.
+    taken_in: Option<u64>,
 }
 
 impl Move {
@@ -259,12 +271,32 @@ impl Move {
             self.take_back(closed_in).await;
         }
         self.worker.service.remove(number, self.shard.epoch);
-        if let Some(epoch) = given? {
+        let Given { tombstone, taken_in } = given?;
+        let mut held_millis = None;
+        if let Some(epoch) = taken_in {
             let is_served = self.wait_until_served(epoch).await;
             let milliseconds = self.worker.clock.since_boot().saturating_sub(held).as_millis();
             tracing::info!(shard = number, milliseconds, is_served, "a shard was not answered for while it moved");
+            held_millis = u64::try_from(milliseconds).ok().filter(|_| is_served);
         }
+        self.report(&tombstone, held_millis, copying).await;
         Ok(())
+    }
+
+    /// Writes down what was done. It is done whether or not that can be.
+    async fn report(&self, tombstone: &Lease, held_millis: Option<u64>, copying: &Copying) {
+        let moved = MovedShard {
+            from: self.from.provider,
+            generation: tombstone.generation,
+            tombstone: tombstone.epoch,
+            at: self.worker.clock.wall(),
+            held_millis,
+            copy: copying.total(),
+        };
+        let kept = switch_report::keep_part(&*self.to.blobs, self.switch.number, self.shard.number, &moved);
+        if let Err(error) = kept.await {
+            tracing::warn!(shard = self.shard.number, %error, "what moving a shard did was not written down; the report goes without it");
+        }
     }
 
     /// Waits until this worker serves the shard in the other store, but not when it is about to end; whether it does.
@@ -320,9 +352,8 @@ impl Move {
         }
     }
 
-    /// Copies what the closed database has beyond the copy, and gives its lease to this worker in the other store; the epoch in
-    /// which this worker has it there, if it does.
-    async fn give(&self, copying: &mut Copying, closed_in: Option<u64>) -> Result<Option<u64>, MoveError> {
+    /// Copies what the closed database has beyond the copy, and gives its lease to this worker in the other store.
+    async fn give(&self, copying: &mut Copying, closed_in: Option<u64>) -> Result<Given, MoveError> {
         let number = self.shard.number;
         copying.pass().await?;
         copying.show_whole().await?;
@@ -333,23 +364,29 @@ impl Move {
         self.worker.service.learn_one(number, tombstone.clone());
         tracing::info!(shard = number, epoch = tombstone.epoch, %to, "a shard lives in another store now");
         if self.worker.is_leaving() {
-            return Ok(None);
+            return Ok(Given { tombstone, taken_in: None });
         }
         // From here on any worker may take it there, and this one is the first to know.
-        match self.to.registry.swap(number, &tombstone, |lease| lease.taken_by(self.worker.holder(), floor)).await {
+        let taken_in = match self
+            .to
+            .registry
+            .swap(number, &tombstone, |lease| lease.taken_by(self.worker.holder(), floor))
+            .await
+        {
             Ok(Swap::Won(lease)) => {
                 let epoch = lease.epoch;
                 self.worker.service.learn_one(number, lease);
                 self.to.gifts.notify_one();
-                Ok(Some(epoch))
+                Some(epoch)
             }
-            Ok(Swap::Lost) => Ok(None),
+            Ok(Swap::Lost) => None,
             Err(error) => {
                 tracing::warn!(shard = number, %error, "the lease of a shard that moved was not taken; whoever is first takes it");
                 self.to.look.notify_one();
-                Ok(None)
+                None
             }
-        }
+        };
+        Ok(Given { tombstone, taken_in })
     }
 
     /// Has the shard opened again where it was, unless its lease says by now that it moved.

@@ -1,0 +1,240 @@
+//! What moving a shop's data to another store did, as it stands there: a part for each shard, and the report that seals them.
+//! Does I/O.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use shop_contract::switch::{Switch, SwitchSummary};
+use storage_adapters::{BlobStore, Error, ErrorKind, PutMode, config::Provider};
+use tokio::time::{Instant, sleep};
+
+use crate::hex;
+
+use super::{
+    blobs::{self, Record, RecordError},
+    copying::WholeCopy,
+    worker::Worker,
+};
+
+/// Where reports are, each in a folder named for the number of its switch.
+const SWITCHES: &str = "switches/";
+
+/// How long the parts of all shards are waited for once all shards are there. A worker that dies before it wrote one leaves none,
+/// and a shard that never left its store has none.
+const PARTS_WITHIN: Duration = Duration::from_secs(10);
+
+/// How often they are looked for meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// What moving one shard did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct MovedShard {
+    /// The store that it left.
+    pub(super) from: Provider,
+    /// The copy that is its database now.
+    pub(super) generation: u64,
+    /// Epoch of the lease that was left as a tombstone.
+    pub(super) tombstone: u64,
+    /// When it was.
+    pub(super) at: Timestamp,
+    /// For how long it was not answered for; unknown when another worker opened it.
+    pub(super) held_millis: Option<u64>,
+    /// What was copied.
+    pub(super) copy: WholeCopy,
+}
+
+impl Record for MovedShard {
+    const FORMAT: u32 = 1;
+}
+
+/// What a whole switch did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct SwitchReport {
+    /// Which switch of the shop it was.
+    number: u64,
+    /// Where everything is since.
+    to: Provider,
+    /// By shard; those that did not move, or whose worker died before it said so, are not in it.
+    shards: BTreeMap<u16, MovedShard>,
+    /// Hexadecimal SHA-256 over the JSON of `shards`, as it stands here.
+    sha256: String,
+}
+
+impl Record for SwitchReport {
+    const FORMAT: u32 = 1;
+}
+
+impl SwitchReport {
+    fn seal(switch: Switch, shards: BTreeMap<u16, MovedShard>) -> Result<Self, RecordError> {
+        let sha256 = digest(&shards)?;
+        Ok(Self { number: switch.number, to: switch.to, shards, sha256 })
+    }
+
+    /// Whether it is as it was sealed.
+    fn is_whole(&self) -> Result<bool, RecordError> {
+        Ok(digest(&self.shards)? == self.sha256)
+    }
+
+    fn summary(&self) -> SwitchSummary {
+        let copies = || self.shards.values().map(|shard| &shard.copy);
+        SwitchSummary {
+            number: self.number,
+            report_key: report_name(self.number),
+            files: copies().map(|copy| copy.files).sum(),
+            bytes: copies().map(|copy| copy.bytes).sum(),
+            longest_hold_millis: self.shards.values().filter_map(|shard| shard.held_millis).max(),
+        }
+    }
+}
+
+fn digest(shards: &BTreeMap<u16, MovedShard>) -> Result<String, RecordError> {
+    let json = serde_json::to_vec(shards)
+        .map_err(|error| Error::new(ErrorKind::Internal, "encode", "the report of a switch").with_source(error))?;
+    Ok(hex::encode(&Sha256::digest(json)))
+}
+
+fn part_name(number: u64, shard: u16) -> String {
+    format!("{SWITCHES}{number}/shard-{shard}")
+}
+
+fn report_name(number: u64) -> String {
+    format!("{SWITCHES}{number}/report")
+}
+
+/// Keeps what moving a shard did, in the store that it moved to.
+pub(super) async fn keep_part(
+    blobs: &dyn BlobStore,
+    number: u64,
+    shard: u16,
+    moved: &MovedShard,
+) -> Result<(), RecordError> {
+    let key = blobs::key(&part_name(number, shard))?;
+    // A switch moves a shard once, so what was there comes from an earlier try of this very write.
+    blobs::write(blobs, &key, moved, PutMode::Overwrite).await.map(drop)
+}
+
+/// What moving a shard did, once it is written, by the deadline.
+async fn part_by(
+    blobs: &dyn BlobStore,
+    number: u64,
+    shard: u16,
+    deadline: Instant,
+) -> Result<Option<MovedShard>, RecordError> {
+    let key = blobs::key(&part_name(number, shard))?;
+    loop {
+        if let Some((moved, _)) = blobs::read(blobs, &key).await? {
+            return Ok(Some(moved));
+        }
+        if Instant::now() >= deadline {
+            return Ok(None);
+        }
+        sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// The report of the switch that this worker knows of, once there is one.
+#[derive(Debug, Default)]
+pub(super) struct Reported {
+    newest: Mutex<Option<SwitchSummary>>,
+}
+
+impl Reported {
+    /// What the newest report that was found says.
+    pub(super) fn newest(&self) -> Option<SwitchSummary> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn found(&self, summary: SwitchSummary) {
+        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(summary);
+    }
+}
+
+impl Worker {
+    /// Writes the report of the newest switch into the store where everything is to be, once all shards are answered for there,
+    /// or finds the one that another worker wrote. To be called again and again.
+    ///
+    /// # Errors
+    /// When a store cannot be read or written, or holds a report that is not as it was sealed.
+    pub(crate) async fn report_switch(&self) -> Result<(), RecordError> {
+        let Some(switch) = self.ready_for() else { return Ok(()) };
+        let (Some(to), reported) = (self.home_of(switch.to), self.reported.newest()) else { return Ok(()) };
+        if reported.is_some_and(|summary| summary.number == switch.number) {
+            return Ok(());
+        }
+        let leases = self.service.leases();
+        if leases.shards.is_empty()
+            || !leases.shards.values().all(|lease| lease.home == switch.to && lease.holder.is_some())
+        {
+            return Ok(());
+        }
+        let (blobs, key) = (Arc::clone(&to.blobs), blobs::key(&report_name(switch.number))?);
+        if let Some((report, _)) = blobs::read::<SwitchReport>(&*blobs, &key).await? {
+            if !report.is_whole()? {
+                return Err(RecordError::Damaged {
+                    key,
+                    reason: "its parts are not those that were sealed".to_owned(),
+                });
+            }
+            self.reported.found(report.summary());
+            return Ok(());
+        }
+        let deadline = Instant::now() + PARTS_WITHIN;
+        let mut shards = BTreeMap::new();
+        for &shard in leases.shards.keys() {
+            if let Some(moved) = part_by(&*blobs, switch.number, shard, deadline).await? {
+                shards.insert(shard, moved);
+            }
+        }
+        let report = SwitchReport::seal(switch, shards)?;
+        match blobs::write(&*blobs, &key, &report, PutMode::IfAbsent).await {
+            Ok(_) => {
+                let SwitchSummary { files, bytes, longest_hold_millis, .. } = report.summary();
+                tracing::info!(report = key.as_str(), files, bytes, longest_hold_millis, "a switch is reported");
+                self.reported.found(report.summary());
+                Ok(())
+            }
+            // Another worker's, or this one's without an answer; it is read the next time.
+            Err(error) if matches!(error.kind(), Some(ErrorKind::Conflict | ErrorKind::Unknown)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moved(files: u64, held_millis: Option<u64>) -> MovedShard {
+        let copy = WholeCopy { files, bytes: 10 * files, log_end: 7, sha256: "03".into() };
+        let (from, at) = (Provider::Aws, Timestamp::UNIX_EPOCH);
+        MovedShard { from, generation: 2, tombstone: 5, at, held_millis, copy }
+    }
+
+    #[test]
+    fn a_report_sums_up_its_parts_and_shows_when_one_was_changed() {
+        let switch = Switch { number: 4, to: Provider::Azure };
+        let parts = BTreeMap::from([(0, moved(3, Some(120))), (1, moved(2, Some(310))), (3, moved(1, None))]);
+        let mut report = SwitchReport::seal(switch, parts).expect("JSON");
+        assert_eq!(
+            report.summary(),
+            SwitchSummary {
+                number: 4,
+                report_key: "switches/4/report".into(),
+                files: 6,
+                bytes: 60,
+                longest_hold_millis: Some(310),
+            }
+        );
+        let json = serde_json::to_string(&report).expect("JSON");
+        report = serde_json::from_str(&json).expect("JSON");
+        assert!(report.is_whole().expect("JSON"));
+        report.shards.insert(1, moved(2, Some(31)));
+        assert!(!report.is_whole().expect("JSON"));
+    }
+}
