@@ -84,7 +84,7 @@ What to try next:
   its state           kubectl -n $DEMO_NAMESPACE get shop,deployment,hpa,pod
   every field         kubectl explain shop.spec --recursive   (and kubectl explain shop.spec.storage describes those of one part)
   kill all its pods   kubectl -n $DEMO_NAMESPACE delete pod --all   (then look at that order again)
-  put it right        kubectl -n $DEMO_NAMESPACE delete service $SHOP   (the operator makes it again)
+  put it right        kubectl -n $DEMO_NAMESPACE delete service $SHOP   (the operator makes it again; a new port is in .status.url)
   your own products   kubectl -n $DEMO_NAMESPACE exec -i deploy/$SHOP-worker -- /shop catalogue import - --format csv <products.csv
   take it all away    make down${CONTEXT:+ CLUSTER=$CLUSTER CONTEXT=$CONTEXT}
 NEXT

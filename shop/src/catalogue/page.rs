@@ -16,7 +16,7 @@ pub struct Limit(u8);
 
 /// A number that is no [`Limit`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the limit is out of bounds; write 1 to {}", Limit::MOST)]
+#[error("the limit is not a number within bounds; write 1 to {}", Limit::MOST)]
 pub struct InvalidLimit;
 
 impl Limit {

@@ -24,7 +24,7 @@ use crate::orders::{ClientError, TokenError, WorkerError};
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
     /// An address is taken, or not this machine's.
-    #[error("cannot listen on {address}; end the process that does, or choose another address")]
+    #[error("cannot listen on {address}; end the process that does, or choose another address with --listen")]
     Listen {
         /// The address.
         address: SocketAddr,

@@ -171,9 +171,9 @@ pub(super) async fn open_shop(store: &Store, config: &ShopConfig, readiness: &Re
         };
         if before != Some(waiting.reason) {
             if waiting.reason == WaitingReason::Starting {
-                tracing::info!(message = waiting.message, "the store is not this shop's yet");
+                tracing::info!(why = waiting.message, "the store is not this shop's yet");
             } else {
-                tracing::warn!(reason = ?waiting.reason, message = waiting.message, "the store cannot be used yet");
+                tracing::warn!(reason = ?waiting.reason, why = waiting.message, "the store cannot be used yet");
             }
             if let Some(reason) = before.filter(|reason| *reason != WaitingReason::Starting) {
                 readiness.clear(reason);

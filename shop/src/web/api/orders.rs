@@ -429,8 +429,14 @@ fn line_sku(text: Option<String>) -> Result<Sku, Problem> {
 fn fields(bytes: &[u8]) -> Result<serde_json::Map<String, Value>, Problem> {
     match serde_json::from_slice(bytes) {
         Ok(Value::Object(fields)) => Ok(fields),
-        Ok(_) => Err(Problem::new(Code::Malformed, "The body is JSON, but not an object.")),
-        Err(error) => Err(Problem::new(Code::Malformed, format!("The body is not JSON: {error}."))),
+        Ok(_) => Err(Problem::new(
+            Code::Malformed,
+            "The body is JSON, but not an object; send one, as /api/openapi.json describes it.",
+        )),
+        Err(error) => Err(Problem::new(
+            Code::Malformed,
+            format!("The body is not JSON ({error}); send an object, as /api/openapi.json describes it."),
+        )),
     }
 }
 
