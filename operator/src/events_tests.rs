@@ -5,7 +5,7 @@ use storage_adapters::config::Provider;
 use super::*;
 use crate::{
     api::StorageProvider,
-    fixtures::{all_serving, least, most, no_status, on_azure, validated},
+    fixtures::{all_serving, least, most, no_status, on_azure, reported, validated},
     observation::{Observation, Report},
     status::{Outcome, status},
 };
@@ -47,6 +47,8 @@ fn each_phase_of_a_switch_is_told_once() {
         if let Report::Told(report) = &mut seen.pods[2].report {
             report.switch = switch;
             report.settled = switch.map(|switch| switch.number);
+            let is_over = |switch: &Switch| switch.to == home;
+            report.moved = switch.filter(is_over).map(|switch| reported(switch.number));
             report.shards = (0..4).map(|shard| OwnedShard { shard, epoch: 7, home: Some(home) }).collect();
         }
         seen

@@ -2,7 +2,10 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
-use shop_contract::status::{OwnedShard, PodStatus, QueueStatus};
+use shop_contract::{
+    status::{OwnedShard, PodStatus, QueueStatus},
+    switch::SwitchSummary,
+};
 
 use crate::{
     api::{Shop, ShopStatus},
@@ -152,6 +155,12 @@ pub(crate) fn told(shards: &[u16]) -> PodStatus {
         settled: None,
         moved: None,
     }
+}
+
+/// What the report of a switch says.
+pub(crate) fn reported(number: u64) -> SwitchSummary {
+    let report_key = format!("switches/{number}/report");
+    SwitchSummary { number, report_key, files: 12, bytes: 3_000, longest_hold_millis: Some(180) }
 }
 
 /// A shop of two web pods and one worker, all of which serve.

@@ -66,7 +66,7 @@ pub fn switching(shop: &ValidatedShop, previous: &ShopStatus, seen: &Observation
         bytes_copied: report.map(|report| report.bytes),
         longest_hold_millis: report.and_then(|report| report.longest_hold_millis),
         report_key: report.map(|report| report.report_key.clone()),
-        next_step: next_step(phase, from, wanted, lacks),
+        next_step: next_step(phase, are_moved, from, wanted, lacks),
     };
     Switching { home: if phase == SwitchPhase::Completed { wanted } else { home }, status: Some(status) }
 }
@@ -78,7 +78,13 @@ pub fn wish_to_leave(status: &ShopStatus) -> Option<Switch> {
 }
 
 /// What somebody who looks at the Shop has to do, or to wait for.
-fn next_step(phase: SwitchPhase, from: StorageProvider, to: StorageProvider, lacks: Option<String>) -> String {
+fn next_step(
+    phase: SwitchPhase,
+    are_moved: bool,
+    from: StorageProvider,
+    to: StorageProvider,
+    lacks: Option<String>,
+) -> String {
     match phase {
         SwitchPhase::Preparing => {
             format!("nothing to do; pods that know the stores of {from} and {to} replace the others")
@@ -87,6 +93,11 @@ fn next_step(phase: SwitchPhase, from: StorageProvider, to: StorageProvider, lac
             format!("mend the store of {to}; it goes on by itself: {}", lacks.unwrap_or_default())
         }
         SwitchPhase::Preflight => format!("nothing to do; the workers are told that everything is to be in {to}"),
+        SwitchPhase::CuttingOver if are_moved => {
+            format!(
+                "nothing to do for some ten seconds; everything is in {to}, and a worker writes the report. If it goes on for longer, the workers' logs say why"
+            )
+        }
         SwitchPhase::Copying | SwitchPhase::CuttingOver => {
             format!("nothing to do; the shards move to {to} one after the other while the shop sells")
         }

@@ -1,12 +1,9 @@
-use shop_contract::{
-    status::{OwnedShard, PodStatus},
-    switch::SwitchSummary,
-};
+use shop_contract::status::{OwnedShard, PodStatus};
 use storage_adapters::config::Provider;
 
 use super::*;
 use crate::{
-    fixtures::{all_serving, no_status, on_azure, told, validated},
+    fixtures::{all_serving, no_status, on_azure, reported, told, validated},
     labels::Component,
     observation::Report,
 };
@@ -35,11 +32,6 @@ fn seen(switch: Option<Switch>, settled: bool, in_azure: u16) -> Observation {
     let moved = switch.filter(is_over).map(|switch| reported(switch.number));
     worker.report = Report::Told(Box::new(PodStatus { switch, settled, shards, moved, ..told(&[]) }));
     seen
-}
-
-fn reported(number: u64) -> SwitchSummary {
-    let report_key = format!("switches/{number}/report");
-    SwitchSummary { number, report_key, files: 12, bytes: 3_000, longest_hold_millis: Some(180) }
 }
 
 fn looked(wanted: StorageProvider, before: &ShopStatus, seen: &Observation) -> (Switching, ShopStatus) {
@@ -103,7 +95,7 @@ fn a_switch_is_over_when_it_is_reported() {
     let (found, before) = looked(AZURE, &before, &seen);
     assert_eq!((phase(&found), found.home), (Some((SwitchPhase::CuttingOver, 4)), AWS), "an earlier one is reported");
     let next_step = found.status.map(|status| status.next_step).unwrap_or_default();
-    assert!(next_step.contains("nothing to do"), "{next_step}");
+    assert!(next_step.contains("a worker writes the report"), "{next_step}");
     if let Report::Told(report) = &mut seen.pods[2].report {
         report.moved = Some(reported(1));
     }

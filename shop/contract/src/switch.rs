@@ -27,6 +27,6 @@ pub struct SwitchSummary {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// The longest time that a shard was not answered for, in milliseconds; none when no worker could tell.
+    /// The longest time that a shard was not answered for, in milliseconds; none when the report tells of no shard.
     pub longest_hold_millis: Option<u64>,
 }

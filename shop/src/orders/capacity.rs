@@ -232,6 +232,9 @@ mod tests {
 
         go_on(&capacity, watching.as_mut(), Duration::from_secs(4), LATE, QUICK).await;
         assert!(limit(&capacity) > LEAST, "late or not, commands are quick");
+        let before = limit(&capacity);
+        go_on(&capacity, watching.as_mut(), Duration::from_secs(1), LATE, TOO_LONG / 3 * 2).await;
+        assert!(limit(&capacity) > before, "they are quick enough");
         let as_long_as_they_may = TOO_LONG * 4 / 5;
         go_on(&capacity, watching.as_mut(), Duration::from_secs(1), LATE, as_long_as_they_may).await;
         let enough = limit(&capacity);

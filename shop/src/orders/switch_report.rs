@@ -25,8 +25,8 @@ use super::{
 /// Where reports are, each in a folder named for the number of its switch.
 const SWITCHES: &str = "switches/";
 
-/// How long the parts of all shards are waited for once all shards are there. A worker that dies before it wrote one leaves none,
-/// and a shard that never left its store has none.
+/// How long the parts of all shards are waited for once all shards are there. A worker that dies or cannot write before it
+/// wrote one leaves none, and a shard that did not move in this switch has none.
 const PARTS_WITHIN: Duration = Duration::from_secs(10);
 
 /// How often they are looked for meanwhile.
@@ -43,8 +43,10 @@ pub(super) struct MovedShard {
     pub(super) tombstone: u64,
     /// When it was.
     pub(super) at: Timestamp,
-    /// For how long it was not answered for; unknown when another worker opened it.
-    pub(super) held_millis: Option<u64>,
+    /// For how long it was not answered for, in milliseconds; at least so long when it is not served.
+    pub(super) held_millis: u64,
+    /// Whether the worker that moved it served it when this was written.
+    pub(super) is_served: bool,
     /// What was copied.
     pub(super) copy: WholeCopy,
 }
@@ -60,7 +62,7 @@ struct SwitchReport {
     number: u64,
     /// Where everything is since.
     to: Provider,
-    /// By shard; those that did not move, or whose worker died before it said so, are not in it.
+    /// By shard; those that did not move, or whose worker could not say so any more, are not in it.
     shards: BTreeMap<u16, MovedShard>,
     /// Hexadecimal SHA-256 over the JSON of `shards`, as it stands here.
     sha256: String,
@@ -88,7 +90,7 @@ impl SwitchReport {
             report_key: report_name(self.number),
             files: copies().map(|copy| copy.files).sum(),
             bytes: copies().map(|copy| copy.bytes).sum(),
-            longest_hold_millis: self.shards.values().filter_map(|shard| shard.held_millis).max(),
+            longest_hold_millis: self.shards.values().map(|shard| shard.held_millis).max(),
         }
     }
 }
@@ -191,6 +193,10 @@ impl Worker {
                 shards.insert(shard, moved);
             }
         }
+        if self.ready_for() != Some(switch) || self.service.leases().shards != leases.shards {
+            // Something moved meanwhile, so a part may have come that was not looked for any more.
+            return Ok(());
+        }
         let report = SwitchReport::seal(switch, shards)?;
         match blobs::write(&*blobs, &key, &report, PutMode::IfAbsent).await {
             Ok(_) => {
@@ -210,16 +216,16 @@ impl Worker {
 mod tests {
     use super::*;
 
-    fn moved(files: u64, held_millis: Option<u64>) -> MovedShard {
+    fn moved(files: u64, held_millis: u64) -> MovedShard {
         let copy = WholeCopy { files, bytes: 10 * files, log_end: 7, sha256: "03".into() };
         let (from, at) = (Provider::Aws, Timestamp::UNIX_EPOCH);
-        MovedShard { from, generation: 2, tombstone: 5, at, held_millis, copy }
+        MovedShard { from, generation: 2, tombstone: 5, at, held_millis, is_served: true, copy }
     }
 
     #[test]
     fn a_report_sums_up_its_parts_and_shows_when_one_was_changed() {
         let switch = Switch { number: 4, to: Provider::Azure };
-        let parts = BTreeMap::from([(0, moved(3, Some(120))), (1, moved(2, Some(310))), (3, moved(1, None))]);
+        let parts = BTreeMap::from([(0, moved(3, 120)), (1, moved(2, 310)), (3, moved(1, 90))]);
         let mut report = SwitchReport::seal(switch, parts).expect("JSON");
         assert_eq!(
             report.summary(),
@@ -234,7 +240,7 @@ mod tests {
         let json = serde_json::to_string(&report).expect("JSON");
         report = serde_json::from_str(&json).expect("JSON");
         assert!(report.is_whole().expect("JSON"));
-        report.shards.insert(1, moved(2, Some(31)));
+        report.shards.insert(1, moved(2, 31));
         assert!(!report.is_whole().expect("JSON"));
     }
 }

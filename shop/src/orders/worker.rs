@@ -61,15 +61,17 @@ const COUNT_IDLE_EVERY: Duration = Duration::from_secs(30);
 /// How often shards are looked over for upkeep.
 const UPKEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// Writes a second of all shards together: a cloud charges for each, and on a disk each takes a processor the time of some commands.
+/// Writes a second of all shards together, as far as those bounds let them be so few: a cloud charges for each, and on a disk each takes a processor the time of some commands.
 const CLOUD_WRITES: u32 = 20;
 const DISK_WRITES: u32 = 50;
 
 /// Shortest time between two writes of a shard in a cloud; each takes about that long itself.
 const SHORTEST_CLOUD_FLUSH: Duration = Duration::from_millis(50);
 
-/// Longest time that commands are gathered: an answer has half a second, and the write comes on top.
-const LONGEST_FLUSH: Duration = Duration::from_millis(200);
+/// Longest time that commands are gathered: an answer has half a second, and the write comes on top. On a disk less than an owner
+/// has before others are asked as well.
+const LONGEST_CLOUD_FLUSH: Duration = Duration::from_millis(200);
+const LONGEST_DISK_FLUSH: Duration = Duration::from_millis(100);
 
 /// Everything a worker needs to run.
 #[derive(Clone, Debug)]
@@ -99,11 +101,11 @@ impl WorkerSettings {
     /// as answers stay quick.
     #[must_use]
     pub fn flush_interval_of(provider: Provider, shards: u16) -> Duration {
-        let (writes, shortest) = match provider {
-            Provider::Embedded => (DISK_WRITES, Duration::ZERO),
-            Provider::Aws | Provider::Azure => (CLOUD_WRITES, SHORTEST_CLOUD_FLUSH),
+        let (writes, shortest, longest) = match provider {
+            Provider::Embedded => (DISK_WRITES, Duration::ZERO, LONGEST_DISK_FLUSH),
+            Provider::Aws | Provider::Azure => (CLOUD_WRITES, SHORTEST_CLOUD_FLUSH, LONGEST_CLOUD_FLUSH),
         };
-        (Duration::from_secs(1) / writes * u32::from(shards)).clamp(shortest, LONGEST_FLUSH)
+        (Duration::from_secs(1) / writes * u32::from(shards)).clamp(shortest, longest)
     }
 }
 

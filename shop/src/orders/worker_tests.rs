@@ -336,3 +336,12 @@ async fn replies_that_are_lost_on_leases_and_logs_cost_nothing() {
     }
     assert_eq!(client.read(order).await.expect("reads").order.items[0].quantity.get(), 20);
 }
+
+#[test]
+fn commands_are_gathered_longer_the_more_shards_there_are_but_not_for_long() {
+    let of = |provider, shards| WorkerSettings::flush_interval_of(provider, shards).as_millis();
+    for (shards, disk, cloud) in [(1, 20, 50), (2, 40, 100), (4, 80, 200), (6, 100, 200), (64, 100, 200)] {
+        assert_eq!(of(Provider::Embedded, shards), disk, "{shards}");
+        assert_eq!((of(Provider::Aws, shards), of(Provider::Azure, shards)), (cloud, cloud), "{shards}");
+    }
+}

@@ -272,28 +272,32 @@ impl Move {
         }
         self.worker.service.remove(number, self.shard.epoch);
         let Given { tombstone, taken_in } = given?;
-        let mut held_millis = None;
-        if let Some(epoch) = taken_in {
-            let is_served = self.wait_until_served(epoch).await;
-            let milliseconds = self.worker.clock.since_boot().saturating_sub(held).as_millis();
-            tracing::info!(shard = number, milliseconds, is_served, "a shard was not answered for while it moved");
-            held_millis = u64::try_from(milliseconds).ok().filter(|_| is_served);
-        }
-        self.report(&tombstone, held_millis, copying).await;
-        Ok(())
-    }
-
-    /// Writes down what was done. It is done whether or not that can be.
-    async fn report(&self, tombstone: &Lease, held_millis: Option<u64>, copying: &Copying) {
+        let is_served = match taken_in {
+            Some(epoch) => self.wait_until_served(epoch).await,
+            None => false,
+        };
+        let held = self.worker.clock.since_boot().saturating_sub(held);
+        let held_millis = u64::try_from(held.as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(shard = number, held_millis, is_served, "a shard was not answered for while it moved");
         let moved = MovedShard {
             from: self.from.provider,
             generation: tombstone.generation,
             tombstone: tombstone.epoch,
             at: self.worker.clock.wall(),
             held_millis,
+            is_served,
             copy: copying.total(),
         };
-        let kept = switch_report::keep_part(&*self.to.blobs, self.switch.number, self.shard.number, &moved);
+        self.report(&moved).await;
+        Ok(())
+    }
+
+    /// Writes down what was done. It is done whether or not that can be.
+    async fn report(&self, moved: &MovedShard) {
+        // A newer wish for the same store takes over what an older one began.
+        let newest = self.worker.wish(None).filter(|wish| wish.to == self.switch.to);
+        let switch = newest.unwrap_or(self.switch);
+        let kept = switch_report::keep_part(&*self.to.blobs, switch.number, self.shard.number, moved);
         if let Err(error) = kept.await {
             tracing::warn!(shard = self.shard.number, %error, "what moving a shard did was not written down; the report goes without it");
         }
