@@ -61,7 +61,8 @@ const COUNT_IDLE_EVERY: Duration = Duration::from_secs(30);
 /// How often shards are looked over for upkeep.
 const UPKEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// Writes a second of all shards together, as far as those bounds let them be so few: a cloud charges for each, and on a disk each takes a processor the time of some commands.
+/// Writes a second of all shards together, within the bounds below: a cloud charges for each, and on a disk each takes a processor
+/// the time of some commands.
 const CLOUD_WRITES: u32 = 20;
 const DISK_WRITES: u32 = 50;
 
