@@ -53,7 +53,7 @@ fn each_phase_of_a_switch_is_told_once() {
         }
         seen
     };
-    let wish = Some(Switch { number: 1, to: Provider::Azure });
+    let wish = Some(Switch::new(1, Provider::Azure));
     let mut before = ShopStatus { provider: Some(StorageProvider::Aws), store_initialised: Some(true), ..no_status() };
     for (seen, expected) in [
         (seen(None, Provider::Aws), &["Created", "Ready", "Preflight"][..]),

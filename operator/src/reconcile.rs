@@ -26,7 +26,7 @@ use crate::{
     observe::{ObserveError, observe},
     prune::{PruneError, prune},
     status::{self, Outcome, status},
-    switching::wish_to_leave,
+    switching::switching,
     token::{Token, TokenError, ensure_token},
     validate::{ValidatedShop, ValidationError, validate},
 };
@@ -127,7 +127,8 @@ async fn reconcile_shop(context: &Context, namespace: &str, name: &str) -> Resul
     let token = changed.as_ref().ok().and_then(Option::as_ref);
     let seen = observe(&context.client, &context.pods, &shop, token).await?;
     let after = status(&shop, &before, &seen, &outcome(&shop, &changed), Timestamp::now());
-    if let (Some(wish), Some(token)) = (wish_to_leave(&after), token) {
+    let wish = switching(&shop, &before, &seen, &after.shards).wish;
+    if let (Some(wish), Some(token)) = (wish, token) {
         context.pods.leave_wish(&seen.pods, token, wish).await;
     }
     let next = next_look(&before, &after);

@@ -105,7 +105,7 @@ pub fn status(
         None => conditions.set(ConditionType::Degraded, false, Reason::AsExpected, "nothing is wrong"),
     }
     let shards = shards(shop, previous, seen);
-    let Switching { home, status: switch } = switching(shop, previous, seen, &shards);
+    let Switching { home, status: switch, .. } = switching(shop, previous, seen, &shards);
     if let Some(SwitchStatus { phase, next_step, from, to, .. }) = &switch {
         let message = format!("from {from} to {to}: {next_step}");
         conditions.set(ConditionType::Switching, !phase.has_ended(), Reason::Switch(*phase), &message);

@@ -3,6 +3,7 @@ use storage_adapters::config::Provider;
 
 use super::*;
 use crate::{
+    api::{SwitchAction, SwitchSpec},
     fixtures::{all_serving, no_status, on_azure, reported, told, validated},
     labels::Component,
     observation::Report,
@@ -35,7 +36,18 @@ fn seen(switch: Option<Switch>, settled: bool, in_azure: u16) -> Observation {
 }
 
 fn looked(wanted: StorageProvider, before: &ShopStatus, seen: &Observation) -> (Switching, ShopStatus) {
-    let (shop, _) = shop(wanted);
+    looked_at(wanted, SwitchSpec::default(), before, seen)
+}
+
+/// The same of a Shop that says more about how everything moves.
+fn looked_at(
+    wanted: StorageProvider,
+    asked: SwitchSpec,
+    before: &ShopStatus,
+    seen: &Observation,
+) -> (Switching, ShopStatus) {
+    let (mut shop, _) = shop(wanted);
+    shop.storage.switch = asked;
     let shop = shop.at_home(before.provider);
     let shards = crate::status::shards(&shop, before, seen);
     let found = switching(&shop, before, seen, &shards);
@@ -47,13 +59,25 @@ fn phase(found: &Switching) -> Option<(SwitchPhase, u16)> {
     found.status.as_ref().map(|status| (status.phase, status.shards_moved))
 }
 
-const FIRST: Switch = Switch { number: 1, to: Provider::Azure };
+/// A Shop whose shards move when they are told to, and what it says about the switch 1.
+fn manual(what: Option<SwitchDo>) -> SwitchSpec {
+    let action = what.map(|what| SwitchAction { switch_id: "1".into(), what });
+    SwitchSpec { cut_over: CutOver::Manual, action }
+}
+
+fn first() -> Switch {
+    Switch::new(1, Provider::Azure)
+}
+
+fn next_step(found: &Switching) -> &str {
+    found.status.as_ref().map_or("", |status| &status.next_step)
+}
 
 #[test]
 fn a_shop_that_stays_where_it_is_has_no_switch() {
     let (_, before) = shop(AWS);
-    let (found, after) = looked(AWS, &before, &seen(None, false, 0));
-    assert_eq!((found, wish_to_leave(&after)), (Switching { home: AWS, status: None }, None));
+    let (found, _) = looked(AWS, &before, &seen(None, false, 0));
+    assert_eq!(found, Switching { home: AWS, status: None, wish: None });
 }
 
 #[test]
@@ -62,39 +86,39 @@ fn the_wish_is_left_when_every_pod_knows_both_stores_and_pods_begin_in_the_other
     let mut rolling = seen(None, false, 0);
     rolling.web.as_mut().expect("a Deployment").updated = 1;
     let (found, before) = looked(AZURE, &before, &rolling);
-    assert_eq!((phase(&found), wish_to_leave(&before)), (Some((SwitchPhase::Preparing, 0)), None));
+    assert_eq!((phase(&found), found.wish), (Some((SwitchPhase::Preparing, 0)), None));
     let mut ending = seen(None, false, 0);
     ending.pods[0].terminating = true;
     let (found, before) = looked(AZURE, &before, &ending);
-    assert_eq!((phase(&found), wish_to_leave(&before)), (Some((SwitchPhase::Preparing, 0)), None));
+    assert_eq!((phase(&found), found.wish), (Some((SwitchPhase::Preparing, 0)), None));
     let (found, before) = looked(AZURE, &before, &seen(None, false, 0));
-    assert_eq!((phase(&found), wish_to_leave(&before)), (Some((SwitchPhase::Preflight, 0)), Some(FIRST)));
-    let (found, before) = looked(AZURE, &before, &seen(Some(FIRST), false, 0));
-    assert_eq!((phase(&found), wish_to_leave(&before)), (Some((SwitchPhase::Copying, 0)), None));
-    let (found, before) = looked(AZURE, &before, &seen(Some(FIRST), true, 3));
+    assert_eq!((phase(&found), found.wish), (Some((SwitchPhase::Preflight, 0)), Some(first())));
+    let (found, before) = looked(AZURE, &before, &seen(Some(first()), false, 0));
+    assert_eq!((phase(&found), found.wish), (Some((SwitchPhase::Copying, 0)), None));
+    let (found, before) = looked(AZURE, &before, &seen(Some(first()), true, 3));
     assert_eq!((phase(&found), found.home), (Some((SwitchPhase::CuttingOver, 3)), AWS));
-    let (found, before) = looked(AZURE, &before, &seen(Some(FIRST), false, 4));
+    let (found, before) = looked(AZURE, &before, &seen(Some(first()), false, 4));
     assert_eq!((phase(&found), found.home), (Some((SwitchPhase::CuttingOver, 4)), AWS), "the catalogue is not there");
-    let (found, before) = looked(AZURE, &before, &seen(Some(FIRST), true, 4));
+    let (found, before) = looked(AZURE, &before, &seen(Some(first()), true, 4));
     assert_eq!((phase(&found), found.home), (Some((SwitchPhase::Completed, 4)), AZURE));
     let status = found.status.expect("a switch");
     assert_eq!((status.bytes_copied, status.longest_hold_millis), (Some(3_000), Some(180)));
     assert_eq!(status.report_key.as_deref(), Some("switches/1/report"));
     // The pods that begin there have not found the wish yet.
-    let (found, after) = looked(AZURE, &before, &seen(None, false, 4));
-    assert_eq!((phase(&found), found.home, wish_to_leave(&after)), (Some((SwitchPhase::Completed, 4)), AZURE, None));
+    let (found, _) = looked(AZURE, &before, &seen(None, false, 4));
+    assert_eq!((phase(&found), found.home, found.wish), (Some((SwitchPhase::Completed, 4)), AZURE, None));
 }
 
 #[test]
 fn a_switch_is_over_when_it_is_reported() {
     let (_, before) = shop(AZURE);
-    let mut seen = seen(Some(FIRST), true, 4);
+    let mut seen = seen(Some(first()), true, 4);
     if let Report::Told(report) = &mut seen.pods[2].report {
         report.moved = Some(reported(0));
     }
     let (found, before) = looked(AZURE, &before, &seen);
     assert_eq!((phase(&found), found.home), (Some((SwitchPhase::CuttingOver, 4)), AWS), "an earlier one is reported");
-    let next_step = found.status.map(|status| status.next_step).unwrap_or_default();
+    let next_step = next_step(&found);
     assert!(next_step.contains("a worker writes the report"), "{next_step}");
     if let Report::Told(report) = &mut seen.pods[2].report {
         report.moved = Some(reported(1));
@@ -103,24 +127,84 @@ fn a_switch_is_over_when_it_is_reported() {
 }
 
 #[test]
-fn a_change_of_mind_is_a_newer_wish_and_ends_where_it_began() {
+fn a_change_of_mind_is_a_newer_wish_about_the_same_switch_and_ends_where_it_began() {
     let (_, before) = shop(AZURE);
-    let (_, before) = looked(AZURE, &before, &seen(Some(FIRST), false, 2));
-    let back = Switch { number: 2, to: Provider::Aws };
-    let (found, before) = looked(AWS, &before, &seen(Some(FIRST), false, 2));
-    assert_eq!((phase(&found), wish_to_leave(&before)), (Some((SwitchPhase::Preflight, 2)), Some(back)));
+    let (_, before) = looked(AZURE, &before, &seen(Some(first()), false, 2));
+    let back = Switch::new(2, Provider::Aws).of(1);
+    let (found, before) = looked(AWS, &before, &seen(Some(first()), false, 2));
+    assert_eq!((phase(&found), found.wish), (Some((SwitchPhase::CuttingOver, 2)), Some(back)));
+    assert!(next_step(&found).contains("goes back to Aws"), "{}", next_step(&found));
     let (found, before) = looked(AWS, &before, &seen(Some(back), true, 1));
-    assert_eq!(phase(&found), Some((SwitchPhase::CuttingOver, 3)));
+    assert_eq!((phase(&found), found.wish), (Some((SwitchPhase::CuttingOver, 1)), None));
     let (found, before) = looked(AWS, &before, &seen(Some(back), true, 0));
-    assert_eq!((phase(&found), found.home), (Some((SwitchPhase::Aborted, 4)), AWS));
-    let (_, after) = looked(AZURE, &before, &seen(Some(back), true, 0));
-    assert_eq!(wish_to_leave(&after), Some(Switch { number: 3, to: Provider::Azure }));
+    assert_eq!((phase(&found), found.home), (Some((SwitchPhase::Aborted, 0)), AWS));
+    // Pods that have just started have not found the wish yet.
+    let (found, before) = looked(AWS, &before, &seen(None, false, 0));
+    assert_eq!((phase(&found), found.wish), (Some((SwitchPhase::Aborted, 0)), None));
+    let (found, _) = looked(AZURE, &before, &seen(Some(back), true, 0));
+    assert_eq!(found.wish, Some(Switch::new(3, Provider::Azure).of(1)));
+}
+
+#[test]
+fn shards_move_when_they_are_told_to_where_that_is_asked_for() {
+    let (_, before) = shop(AZURE);
+    let (found, before) = looked_at(AZURE, manual(None), &before, &seen(None, false, 0));
+    let waits = first().waiting(true);
+    assert_eq!((phase(&found), found.wish), (Some((SwitchPhase::Preflight, 0)), Some(waits)));
+    let (found, before) = looked_at(AZURE, manual(None), &before, &seen(Some(waits), false, 0));
+    assert_eq!((phase(&found), found.wish), (Some((SwitchPhase::Copying, 0)), None));
+    assert!(next_step(&found).contains("{switchId: \"1\", do: Proceed}"), "{}", next_step(&found));
+    let go = Switch::new(2, Provider::Azure).of(1);
+    let (found, before) = looked_at(AZURE, manual(Some(SwitchDo::Proceed)), &before, &seen(Some(waits), false, 0));
+    assert_eq!((phase(&found), found.wish), (Some((SwitchPhase::Copying, 0)), Some(go)));
+    let (found, before) = looked_at(AZURE, manual(Some(SwitchDo::Proceed)), &before, &seen(Some(go), true, 4));
+    assert_eq!((phase(&found), found.home), (Some((SwitchPhase::Completed, 4)), AZURE));
+    let status = found.status.expect("a switch");
+    assert_eq!((status.id.as_str(), status.wish), ("1", Some(2)));
+    // It is over, whatever is said about it still.
+    for what in [None, Some(SwitchDo::Pause), Some(SwitchDo::Abort)] {
+        let (found, _) = looked_at(AZURE, manual(what), &before, &seen(Some(go), true, 4));
+        assert_eq!((phase(&found), found.wish), (Some((SwitchPhase::Completed, 4)), None), "{what:?}");
+    }
+    let (found, _) = looked_at(AWS, manual(Some(SwitchDo::Proceed)), &before, &seen(Some(go), true, 4));
+    assert_eq!(found.wish, Some(Switch::new(3, Provider::Aws).waiting(true)), "another switch");
+}
+
+#[test]
+fn a_switch_is_paused_goes_on_and_goes_back_by_an_action_that_names_it() {
+    let (_, before) = shop(AZURE);
+    let say = |what| SwitchSpec { cut_over: CutOver::Automatic, ..manual(Some(what)) };
+    let (_, before) = looked(AZURE, &before, &seen(Some(first()), false, 1));
+    let mut other = say(SwitchDo::Abort);
+    other.action.as_mut().expect("an action").switch_id = "7".into();
+    assert_eq!(looked_at(AZURE, other, &before, &seen(Some(first()), false, 1)).0.wish, None);
+    let (found, before) = looked_at(AZURE, say(SwitchDo::Pause), &before, &seen(Some(first()), false, 2));
+    let rest = Switch::new(2, Provider::Azure).of(1).waiting(true);
+    assert_eq!((phase(&found), found.wish), (Some((SwitchPhase::CuttingOver, 2)), Some(rest)));
+    // Whoever has forgotten what it was told is told the same once more.
+    let (found, before) = looked_at(AZURE, say(SwitchDo::Pause), &before, &seen(None, false, 2));
+    assert_eq!(found.wish, Some(rest));
+    let (found, before) = looked_at(AZURE, say(SwitchDo::Pause), &before, &seen(Some(rest), false, 2));
+    assert_eq!((phase(&found), found.wish), (Some((SwitchPhase::CuttingOver, 2)), None));
+    assert!(next_step(&found).contains("do: Abort"), "{}", next_step(&found));
+    let (found, before) = looked_at(AZURE, say(SwitchDo::Abort), &before, &seen(Some(rest), false, 2));
+    let back = Switch::new(3, Provider::Aws).of(1);
+    assert_eq!(found.wish, Some(back));
+    let (found, before) = looked_at(AZURE, say(SwitchDo::Abort), &before, &seen(Some(back), true, 0));
+    assert_eq!((phase(&found), found.home), (Some((SwitchPhase::Aborted, 0)), AWS));
+    assert!(next_step(&found).contains("write spec.storage.provider: Aws"), "{}", next_step(&found));
+    let (found, settled) = looked(AWS, &before, &seen(Some(back), true, 0));
+    assert_eq!((phase(&found), found.wish), (Some((SwitchPhase::Aborted, 0)), None), "it stays so");
+    let (found, _) = looked(AZURE, &settled, &seen(Some(back), true, 0));
+    assert_eq!(found.wish, Some(Switch::new(4, Provider::Azure).of(1)));
+    let (found, _) = looked_at(AZURE, say(SwitchDo::Proceed), &before, &seen(Some(back), true, 0));
+    assert_eq!(found.wish, Some(Switch::new(4, Provider::Azure).of(1)));
 }
 
 #[test]
 fn a_status_that_was_lost_is_found_again_in_the_stores() {
     let (_, before) = shop(AZURE);
-    let (found, _) = looked(AZURE, &before, &seen(Some(Switch { number: 4, to: Provider::Azure }), true, 2));
+    let (found, _) = looked(AZURE, &before, &seen(Some(Switch::new(4, Provider::Azure)), true, 2));
     assert_eq!(phase(&found), Some((SwitchPhase::CuttingOver, 2)));
     assert_eq!(found.status.map(|status| status.id), Some("4".into()));
 }
@@ -133,9 +217,9 @@ fn a_store_that_cannot_be_used_is_named() {
         report.lacks = vec!["the container is missing".into()];
     }
     let (found, _) = looked(AZURE, &before, &seen);
-    let next_step = found.status.map(|status| status.next_step).unwrap_or_default();
+    let next_step = next_step(&found);
     assert!(
-        next_step.contains("mend the store of Azure") && next_step.contains("the container is missing"),
+        next_step.contains("mend the other store") && next_step.contains("the container is missing"),
         "{next_step}"
     );
 }

@@ -9,7 +9,7 @@ use storage_adapters::config::StorageConfigError;
 use crate::{
     api::{
         Autoscaling, DeletionPolicy, IngressSpec, OnPartitionSpec, Quantities, Resources, ServiceType, Shop, ShopSpec,
-        StorageProvider, StorageSpec, WorkerAutoscaling,
+        StorageProvider, StorageSpec, SwitchSpec, WorkerAutoscaling,
     },
     cloud::CloudStore,
     names::{MAX_SHOP_NAME, Names},
@@ -106,6 +106,8 @@ pub struct Storage {
     pub adopt_existing: bool,
     /// Where it is to live.
     pub wanted: StorageProvider,
+    /// How it gets there.
+    pub switch: SwitchSpec,
     /// Where pods look for it first, with the settings of that.
     pub provider: Provider,
     /// Other clouds whose settings stand beside: second ways out under availability.
@@ -253,6 +255,7 @@ pub fn validate(shop: &Shop) -> Result<ValidatedShop, ValidationError> {
         storage: Storage {
             adopt_existing: storage.adopt_existing,
             wanted: storage.provider,
+            switch: storage.switch.clone(),
             provider: provider(storage)?,
             others: others(storage)?,
         },

@@ -11,8 +11,8 @@ pub use self::{
     },
     status::{Condition, ConditionStatus, QueueStatus, ShardStatus, ShopStatus, SwitchPhase, SwitchStatus, TierStatus},
     storage::{
-        AwsCredentialsSpec, AwsIdentitySpec, AwsSpec, AzureCredentialsSpec, AzureIdentitySpec, AzureSpec, EmbeddedSpec,
-        EndpointSpec, StorageProvider, StorageSpec, VolumeClaimSpec,
+        AwsCredentialsSpec, AwsIdentitySpec, AwsSpec, AzureCredentialsSpec, AzureIdentitySpec, AzureSpec, CutOver,
+        EmbeddedSpec, EndpointSpec, StorageProvider, StorageSpec, SwitchAction, SwitchDo, SwitchSpec, VolumeClaimSpec,
     },
 };
 

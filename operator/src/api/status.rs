@@ -128,6 +128,10 @@ pub struct SwitchStatus {
     /// Which move of this shop it is, counted from 1.
     #[schemars(length(max = 20))]
     pub id: String,
+    /// Number of the newest wish that the workers are told about it; the same as `id` while there is one only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "int64"))]
+    pub wish: Option<u64>,
     /// How far it is.
     pub phase: SwitchPhase,
     /// Where everything was.
@@ -158,10 +162,12 @@ pub struct SwitchStatus {
 }
 
 impl SwitchStatus {
-    /// The wish that it is about; none when it has an id that nobody gave it.
+    /// The newest wish about it, as far as can be told; none when it has an id that nobody gave it.
     #[must_use]
-    pub fn wish(&self) -> Option<Switch> {
-        Some(Switch { number: self.id.parse().ok()?, to: self.to.into() })
+    pub fn newest_wish(&self) -> Option<Switch> {
+        let id = self.id.parse().ok()?;
+        let to = if self.phase == SwitchPhase::Aborted { self.from } else { self.to };
+        Some(Switch::new(self.wish.unwrap_or(id), to.into()).of(id))
     }
 }
 

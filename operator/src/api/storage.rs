@@ -36,10 +36,59 @@ pub struct StorageSpec {
     /// Settings of the provider Embedded.
     #[serde(default)]
     pub embedded: EmbeddedSpec,
+    /// How the data moves when `provider` changes.
+    #[serde(default)]
+    pub switch: SwitchSpec,
     /// Whether storage that already holds a shop, of an earlier Shop of this name or of another one, is taken over with
     /// its catalogue and orders. Without it such a Shop waits, and its condition Ready says what was found.
     #[serde(default)]
     pub adopt_existing: bool,
+}
+
+/// How the shop's data moves from one provider to another.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SwitchSpec {
+    /// When the order shards move.
+    #[serde(default)]
+    pub cut_over: CutOver,
+    /// What to do about the switch that is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "SwitchAction")]
+    pub action: Option<SwitchAction>,
+}
+
+/// When the order shards move to another provider.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CutOver {
+    /// As soon as they are copied.
+    #[default]
+    Automatic,
+    /// When `action` says `Proceed`. Until then they are copied, and what is new is copied again and again.
+    Manual,
+}
+
+/// What to do about one switch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SwitchAction {
+    /// Which switch: `status.switch.id`. What is said about another one counts for nothing.
+    #[schemars(length(min = 1, max = 20))]
+    pub switch_id: String,
+    /// What to do.
+    #[serde(rename = "do")]
+    pub what: SwitchDo,
+}
+
+/// What to do about a switch that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum SwitchDo {
+    /// Move the order shards, whatever `cutOver` says.
+    Proceed,
+    /// Leave each shard where it is now; the shop sells.
+    Pause,
+    /// Bring everything back to where it was.
+    Abort,
 }
 
 /// A provider of storage.

@@ -14,12 +14,55 @@ pub struct Switch {
     pub number: u64,
     /// Whose store it is.
     pub to: Provider,
+    /// Number of the first wish of the same switch, when this one is a later word about it: to wait, to go on, or to go back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    first: Option<u64>,
+    /// Whether the order shards are only copied for now, and everything stays where it is.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub waits: bool,
+}
+
+impl Switch {
+    /// The first wish of a switch, which does not wait.
+    #[must_use]
+    pub fn new(number: u64, to: Provider) -> Self {
+        Self { number, to, first: None, waits: false }
+    }
+
+    /// The same wish as a word about the switch `id`.
+    #[must_use]
+    pub fn of(self, id: u64) -> Self {
+        Self { first: (id != self.number).then_some(id), ..self }
+    }
+
+    /// The same wish, which waits or does not.
+    #[must_use]
+    pub fn waiting(self, waits: bool) -> Self {
+        Self { waits, ..self }
+    }
+
+    /// Which switch it is about: the number of its first wish.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.first.unwrap_or(self.number)
+    }
+
+    /// Whether versions that know only of number and store would do something else.
+    #[must_use]
+    pub fn says_more(&self) -> bool {
+        self.first.is_some() || self.waits
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "it is what serde passes")]
+fn is_false(waits: &bool) -> bool {
+    !waits
 }
 
 /// What moving all of a shop's data did, as the report in the store that it moved to sums it up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SwitchSummary {
-    /// Number of the wish.
+    /// Number of the newest wish of it.
     pub number: u64,
     /// Name of the report in the store.
     pub report_key: String,

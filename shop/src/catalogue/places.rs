@@ -166,7 +166,7 @@ fn next_step(wish: Switch, found: &BTreeMap<Provider, &CurrentRecord>) -> Step {
         is_home && (here.number, &here.sha256) == (newest.number, &newest.sha256)
     });
     let Some(here) = here else {
-        let record = newest.at(Switch { number: wish.number, to: *source });
+        let record = newest.at(Switch::new(wish.number, *source));
         return Step::Put { at: wish.to, record, copy_from: Some(*source) };
     };
     let left = found.iter().find(|(provider, record)| **provider != wish.to && record.home != wished);

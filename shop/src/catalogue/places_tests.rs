@@ -41,7 +41,7 @@ impl Stores {
 }
 
 fn to(number: u64, to: Provider) -> Switch {
-    Switch { number, to }
+    Switch::new(number, to)
 }
 
 #[tokio::test]

@@ -92,6 +92,8 @@ pub(super) struct Copying {
     to: Place,
     /// By name below the database's path.
     copied: BTreeMap<String, Copied>,
+    #[cfg(feature = "planted-bugs")]
+    bug: Option<super::planted::Bug>,
 }
 
 impl Place {
@@ -111,6 +113,24 @@ impl Place {
         Ok(found.iter().filter_map(named).collect())
     }
 
+    /// The newest manifest of the database here, and those of its checkpoints.
+    async fn manifests(&self) -> Result<Vec<VersionedManifest>, CopyError> {
+        let gate = Arc::new(Gate::new(Arc::new(MachineClock), false));
+        let store: Arc<dyn ObjectStore> = Arc::new(ObjectStoreBridge::new(Arc::clone(&self.blobs), gate));
+        let admin = AdminBuilder::new(self.path.as_str(), store).build();
+        let newest = admin.read_manifest(None).await?;
+        let newest = newest.ok_or_else(|| CopyError::NotWhole("the database has no manifest".into()))?;
+        let mut found = Vec::new();
+        for checkpoint in newest.checkpoints() {
+            let named = admin.read_manifest(Some(checkpoint.manifest_id)).await?;
+            found.push(named.ok_or_else(|| {
+                CopyError::NotWhole(format!("the manifest {} of a checkpoint is missing", checkpoint.manifest_id))
+            })?);
+        }
+        found.insert(0, newest);
+        Ok(found)
+    }
+
     async fn digest(&self, name: &str) -> Result<[u8; 32], Error> {
         let blob = self.blobs.get(&self.key(name)?, GetOptions::default()).await?;
         let digest = blob.body.try_fold(Sha256::new(), |digest, part| async move { Ok(digest.chain_update(part)) });
@@ -121,7 +141,19 @@ impl Place {
 impl Copying {
     /// Of the database `from`, to `to`.
     pub(super) fn new(from: Place, to: Place) -> Self {
-        Self { from, to, copied: BTreeMap::new() }
+        Self {
+            from,
+            to,
+            copied: BTreeMap::new(),
+            #[cfg(feature = "planted-bugs")]
+            bug: None,
+        }
+    }
+
+    /// The same, with a mistake.
+    #[cfg(feature = "planted-bugs")]
+    pub(super) fn making(self, bug: Option<super::planted::Bug>) -> Self {
+        Self { bug, ..self }
     }
 
     /// Whether it is of the database `from`, to `to`.
@@ -160,6 +192,10 @@ impl Copying {
 
     /// Copies one file; none when the database has deleted it since it was listed.
     async fn copy(&self, name: &str) -> Result<Option<Copied>, CopyError> {
+        #[cfg(feature = "planted-bugs")]
+        if self.bug == Some(super::planted::Bug::LoseLogFiles) && name.starts_with(LOG) {
+            return Ok(Some(Copied { bytes: 0, sha256: [0; 32] }));
+        }
         let blob = match self.from.blobs.get(&self.from.key(name)?, GetOptions::default()).await {
             Ok(blob) => blob,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -188,22 +224,25 @@ impl Copying {
         }
     }
 
-    /// Shows that the copy of a database that nobody writes any more is whole: each table that its newest manifest and its
-    /// checkpoints name is there, and the log from where they end to its last file, without a gap.
-    pub(super) async fn show_whole(&self) -> Result<(), CopyError> {
-        let gate = Arc::new(Gate::new(Arc::new(MachineClock), false));
-        let store: Arc<dyn ObjectStore> = Arc::new(ObjectStoreBridge::new(Arc::clone(&self.to.blobs), gate));
-        let admin = AdminBuilder::new(self.to.path.as_str(), store).build();
-        let manifest = admin.read_manifest(None).await?;
-        let manifest = manifest.ok_or_else(|| CopyError::NotWhole("it has no manifest".into()))?;
-        self.has_tables_of(&manifest)?;
-        for checkpoint in manifest.checkpoints() {
-            let named = admin.read_manifest(Some(checkpoint.manifest_id)).await?;
-            self.has_tables_of(&named.ok_or_else(|| {
-                CopyError::NotWhole(format!("the manifest {} of a checkpoint is missing", checkpoint.manifest_id))
-            })?)?;
+    /// Copies what is left of a database that nobody writes any more, and shows that the copy is whole.
+    pub(super) async fn finish(&mut self) -> Result<(), CopyError> {
+        let from = self.from.clone();
+        // At once, since nobody is answered meanwhile.
+        let (manifests, _) = tokio::try_join!(from.manifests(), self.pass())?;
+        self.show_whole(&manifests).await
+    }
+
+    /// Shows that everything which these manifests of the database name was copied: themselves, their tables, and the log from
+    /// where the tables of the newest, the first of them, end to its last file, without a gap.
+    async fn show_whole(&self, manifests: &[VersionedManifest]) -> Result<(), CopyError> {
+        for manifest in manifests {
+            let name = manifest_file(manifest.id());
+            if !self.copied.contains_key(&name) {
+                return Err(CopyError::NotWhole(format!("the file {name} is missing")));
+            }
+            self.has_tables_of(manifest)?;
         }
-        self.has_log_after(manifest.replay_after_wal_id()).await
+        self.has_log_after(manifests.first().map_or(0, VersionedManifest::replay_after_wal_id)).await
     }
 
     /// All that was copied, in all passes.
@@ -250,6 +289,10 @@ impl Copying {
             Ok(_) => Err(CopyError::NotWhole(format!("the file {} is missing", log_file(last + 1)))),
         }
     }
+}
+
+fn manifest_file(number: u64) -> String {
+    format!("manifest/{number:020}.manifest")
 }
 
 fn log_file(number: u64) -> String {

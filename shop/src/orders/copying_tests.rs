@@ -78,11 +78,38 @@ async fn a_database_is_copied_while_it_is_in_use_and_opens_with_every_row() {
     close(db).await;
     let rest = copying.pass().await.expect("copies");
     assert!((7..first.files).contains(&rest.files), "only what is new: {rest:?} after {first:?}");
-    copying.show_whole().await.expect("whole");
+    copying.finish().await.expect("whole");
     assert_eq!(copying.pass().await.expect("copies"), Pass::default());
     let copy = open(&bench.to, false).await;
     assert_eq!(rows(&copy).await, 32);
     close(copy).await;
+}
+
+/// How many of 32 rows, of which some are only in the log, a copy has that is shown to be whole.
+async fn copied_rows(plant: impl Fn(&mut Copying)) -> u32 {
+    let bench = bench().await;
+    let db = open(&bench.from, true).await;
+    write(&db, 0..32).await;
+    close(db).await;
+    let mut copying = Copying::new(bench.from.clone(), bench.to.clone());
+    plant(&mut copying);
+    copying.finish().await.expect("whole");
+    let copy = open(&bench.to, false).await;
+    let found = rows(&copy).await;
+    close(copy).await;
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_has_the_rows_that_are_only_in_the_log() {
+    assert_eq!(copied_rows(|_| ()).await, 32);
+}
+
+#[cfg(feature = "planted-bugs")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_planted_loss_of_files_of_the_log_is_caught() {
+    let lose = |copying: &mut Copying| copying.bug = Some(super::super::planted::Bug::LoseLogFiles);
+    assert!(copied_rows(lose).await < 32);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,8 +121,7 @@ async fn what_another_try_copied_counts_and_other_bytes_under_its_name_are_refus
     let mut first = Copying::new(bench.from.clone(), bench.to.clone());
     first.pass().await.expect("copies");
     let mut second = Copying::new(bench.from.clone(), bench.to.clone());
-    second.pass().await.expect("what is there is the same");
-    second.show_whole().await.expect("whole");
+    second.finish().await.expect("what is there is the same, and whole");
     let key = bench.to.key(&log_file(3)).expect("a key");
     bench.to.blobs.put(&key, Bytes::from_static(b"other"), &Metadata::new(), PutMode::Overwrite).await.expect("puts");
     let mut third = Copying::new(bench.from.clone(), bench.to.clone());
@@ -130,11 +156,14 @@ async fn lacking(lacks: impl Fn(&str) -> bool) -> String {
     copying.pass().await.expect("copies");
     let lost = copying.copied.keys().rfind(|name| lacks(name)).expect("there is one").clone();
     copying.copied.remove(&lost);
-    copying.show_whole().await.expect_err("not whole").to_string()
+    let manifests = copying.from.manifests().await.expect("reads");
+    copying.show_whole(&manifests).await.expect_err("not whole").to_string()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_copy_without_a_table_or_a_file_of_the_log_is_not_whole() {
+async fn a_copy_without_its_newest_manifest_a_table_or_a_file_of_the_log_is_not_whole() {
+    let unnamed = lacking(|name| name.starts_with("manifest/")).await;
+    assert!(unnamed.contains("the file manifest/"), "{unnamed}");
     let said = lacking(|name| name.starts_with("compacted/")).await;
     assert!(said.contains("the table orders/0/2/compacted/"), "{said}");
     let mut newest = lacking(|name| name.starts_with(LOG)).await;

@@ -29,11 +29,16 @@ pub(super) struct Leases {
 }
 
 impl Record for Leases {
-    const FORMAT: u32 = 2;
+    const FORMAT: u32 = 3;
 
-    /// A version that knows nothing of switches must not touch the leases of a shop that was ever switched.
+    /// A version that knows nothing of switches must not touch the leases of a shop that was ever switched, and one that does not
+    /// know that a switch may wait must not go on with it.
     fn format(&self) -> u32 {
-        if self.switch.is_some() { Self::FORMAT } else { 1 }
+        match &self.switch {
+            None => 1,
+            Some(switch) if !switch.says_more() => 2,
+            Some(_) => Self::FORMAT,
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod import;
 mod inbox;
 mod lease;
 mod membership;
+mod memory;
 mod metrics;
 mod object_store_bridge;
 mod opening;

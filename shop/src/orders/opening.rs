@@ -14,10 +14,6 @@ use slatedb::{
         CompactionWorkerOptions, CompactorOptions, FlushOptions, FlushType, GarbageCollectorDirectoryOptions,
         GarbageCollectorOptions, Settings,
     },
-    db_cache::{
-        DbCache, SplitCache,
-        moka::{MokaCache, MokaCacheOptions},
-    },
 };
 use storage_adapters::BlobStore;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +22,7 @@ use super::{
     capacity::Capacity,
     clock::{Clock, ShardClock},
     lease::Lease,
+    memory::Memory,
     object_store_bridge::{Gate, GateKeeper, ObjectStoreBridge},
 };
 
@@ -61,12 +58,6 @@ const MOST_UNFLUSHED: usize = 64 * 1024 * 1024;
 
 /// Bytes of rows from which on a table is made of them before its time.
 const TABLE_BYTES: usize = 16 * 1024 * 1024;
-
-/// Bytes of stored rows that a shard keeps in memory.
-const BLOCK_CACHE: u64 = 16 * 1024 * 1024;
-
-/// Bytes of indices and filters that a shard keeps in memory.
-const META_CACHE: u64 = 8 * 1024 * 1024;
 
 /// Longest that a merge that was told to stop is waited for; what it began is begun again by the next.
 const STOPPING: Duration = Duration::from_millis(500);
@@ -121,6 +112,8 @@ pub(super) struct Opening {
     pub(super) clock: Arc<dyn Clock>,
     /// The clock that the database goes by.
     pub(super) steady: Arc<dyn Clock>,
+    /// What this worker has in memory of its rows.
+    pub(super) memory: Memory,
     /// How long commands are gathered before they are written together.
     pub(super) flush_interval: Duration,
     /// Tries before this one that failed.
@@ -165,7 +158,7 @@ impl Opening {
         let store: Arc<dyn ObjectStore> = Arc::new(ObjectStoreBridge::new(Arc::clone(&self.blobs), Arc::clone(&gate)));
         // Before the first await: opening that takes too long is dropped, and must not go on behind our back.
         let keeper = GateKeeper(Arc::clone(&gate));
-        let path = path(self.shard, self.lease.generation);
+        let path = self.path();
         let (writer_epoch, tick) = if let Some(epoch) = self.lease.closed_in {
             // Its last owner said so, and the clock, when it had closed it.
             (epoch, self.lease.clock_floor)
@@ -176,9 +169,9 @@ impl Opening {
         let builder = Db::builder(path.as_str(), store)
             .with_settings(self.settings())
             .with_system_clock(Arc::new(clock.clone()))
-            .with_db_cache(cache(), u64::from(self.shard));
+            .with_db_cache(Arc::clone(&self.memory.blocks), u64::from(self.shard));
         #[cfg(feature = "planted-bugs")]
-        if self.bug == Some(super::planted::Bug::OpenWithoutEpoch) {
+        if matches!(self.bug, Some(super::planted::Bug::OpenWithoutEpoch | super::planted::Bug::OpenOldGeneration)) {
             return Ok(Opened { db: builder.build().await?, gate, keeper, clock });
         }
         match builder.with_expected_epoch(writer_epoch).build().await {
@@ -200,7 +193,10 @@ impl Opening {
         F: Future<Output = bool>,
     {
         let manifest = AdminBuilder::new(path, Arc::clone(store)).build().read_manifest(None).await?;
-        if !still_mine().await {
+        let is_mine = still_mine().await;
+        #[cfg(feature = "planted-bugs")]
+        let is_mine = is_mine || self.bug == Some(super::planted::Bug::OpenLost);
+        if !is_mine {
             return Err(OpenShardError::Lost);
         }
         match manifest {
@@ -208,6 +204,16 @@ impl Opening {
             None if self.lease.new => Ok((0, 0)),
             None => Err(OpenShardError::Missing { shard: self.shard }),
         }
+    }
+
+    fn path(&self) -> String {
+        let generation = self.lease.generation;
+        #[cfg(feature = "planted-bugs")]
+        let generation = match self.bug {
+            Some(super::planted::Bug::OpenOldGeneration) if generation > 2 => generation - 2,
+            _ => generation,
+        };
+        path(self.shard, generation)
     }
 
     fn settings(&self) -> Settings {
@@ -224,16 +230,6 @@ impl Opening {
             ..Settings::default()
         }
     }
-}
-
-/// Keeps what a shard read last in memory; bounded, since the default would take more than a pod has for a few shards.
-pub(super) fn cache() -> Arc<dyn DbCache> {
-    let of = |max_capacity| -> Arc<dyn DbCache> {
-        let options = MokaCacheOptions { max_capacity, time_to_live: None, time_to_idle: None };
-        Arc::new(MokaCache::new_with_opts(options))
-    };
-    let split = SplitCache::new().with_block_cache(Some(of(BLOCK_CACHE))).with_meta_cache(Some(of(META_CACHE)));
-    Arc::new(split.build())
 }
 
 /// Keeps an open database small, when there is something to do.

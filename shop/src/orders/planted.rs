@@ -18,6 +18,14 @@ pub enum Bug {
     OpenWithoutEpoch,
     /// A submitted order leaves the outbox when its hint is sent.
     ForgetOnceSent,
+    /// A database is opened whose lease went to another worker, or to another store, meanwhile.
+    OpenLost,
+    /// After two moves a database is opened as it was before them.
+    OpenOldGeneration,
+    /// Files of the log count as copied that are not.
+    LoseLogFiles,
+    /// A shard is left to another store before its copy there is whole.
+    TombstoneFirst,
 }
 
 impl Bug {
@@ -31,6 +39,10 @@ impl Bug {
             Ok("revive-by-reply") => Some(Self::ReviveByReply),
             Ok("open-without-epoch") => Some(Self::OpenWithoutEpoch),
             Ok("forget-once-sent") => Some(Self::ForgetOnceSent),
+            Ok("open-lost") => Some(Self::OpenLost),
+            Ok("open-old-generation") => Some(Self::OpenOldGeneration),
+            Ok("lose-log-files") => Some(Self::LoseLogFiles),
+            Ok("tombstone-first") => Some(Self::TombstoneFirst),
             _ => None,
         }
     }

@@ -1,11 +1,11 @@
 //! What a worker must never get wrong, and that each test of it fails when the worker does: run a second time with the
 //! mistake planted, where tests are compiled to.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use storage_adapters::{
     ErrorKind, Store,
-    config::{EmbeddedConfig, Provider, StorageConfig},
+    config::Provider,
     decorators::{Fault, FaultPlan, Operation, Rule},
 };
 use tokio::time::Instant;
@@ -15,9 +15,14 @@ use super::{
     answer::Answer,
     clock::MachineClock,
     lease::Lease,
+    memory::Memory,
     opening::{OpenShardError, Opening},
     planted::Bug,
-    test_workers::{PATIENCE, add, config, create, key, plant, start_disturbed, start_with, until},
+    recent::RecentOrders,
+    switching_tests::{AWAY, BACK, files, leases, lives_in, switch},
+    test_workers::{
+        PATIENCE, Shoppers, add, config, create, key, plant, start_between, start_disturbed, start_with, until,
+    },
 };
 use crate::domain::{Command, Refusal, Request};
 
@@ -129,32 +134,30 @@ async fn a_planted_revival_by_a_late_reply_is_caught() {
     assert!(a_late_reply_revives(Some(Bug::ReviveByReply)).await);
 }
 
-/// What comes of opening a database that the next owner has opened between our look at it and our opening.
-async fn opening_after_the_next_owner(bug: Option<Bug>) -> Result<(), OpenShardError> {
-    let folder = tempfile::tempdir().expect("a folder");
-    let storage = StorageConfig::from(EmbeddedConfig { path: folder.path().join("store") });
-    let store = Store::open(&storage).await.expect("a store");
-    let opening = |epoch, new| Opening {
+/// The opening of a shard in this epoch.
+fn opening(store: &Store, epoch: u64, new: bool, bug: Option<Bug>) -> Opening {
+    #[cfg(not(feature = "planted-bugs"))]
+    assert_eq!(bug, None, "no mistake is compiled");
+    let home = Provider::Embedded;
+    Opening {
         blobs: Arc::clone(&store.blobs),
         shard: 0,
-        lease: Lease {
-            home: Provider::Embedded,
-            epoch,
-            generation: 1,
-            new,
-            holder: None,
-            closed_in: None,
-            clock_floor: 0,
-        },
+        lease: Lease { home, epoch, generation: 1, new, holder: None, closed_in: None, clock_floor: 0 },
         clock: Arc::new(MachineClock),
         steady: Arc::new(MachineClock),
+        memory: Memory::of_stranger(Arc::<RecentOrders>::default().of_opening()),
         flush_interval: Duration::from_millis(20),
         failures: 0,
         #[cfg(feature = "planted-bugs")]
         bug,
-    };
-    #[cfg(not(feature = "planted-bugs"))]
-    assert_eq!(bug, None, "no mistake is compiled");
+    }
+}
+
+/// What comes of opening a database that the next owner has opened between our look at it and our opening.
+async fn opening_after_the_next_owner(bug: Option<Bug>) -> Result<(), OpenShardError> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::open(&config(folder.path()).storage).await.expect("a store");
+    let opening = |epoch, new| opening(&store, epoch, new, bug);
     opening(1, true).open(|| async { true }).await.expect("the first owner opens").db.close().await.expect("closes");
     let (slow, next) = (opening(2, false), opening(3, false));
     // It has looked, and is about to open.
@@ -175,6 +178,101 @@ async fn a_database_that_the_next_owner_has_opened_is_not_opened() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_planted_opening_without_the_expected_epoch_is_caught() {
     assert!(opening_after_the_next_owner(Some(Bug::OpenWithoutEpoch)).await.is_ok());
+}
+
+/// What comes of opening a database whose lease another worker, or another store, got before it was opened.
+async fn opening_without_the_lease(bug: Option<Bug>) -> Result<(), OpenShardError> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::open(&config(folder.path()).storage).await.expect("a store");
+    let first = opening(&store, 1, true, None).open(|| async { true }).await.expect("the first owner opens");
+    first.db.close().await.expect("closes");
+    opening(&store, 2, false, bug).open(|| async { false }).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_whose_lease_was_lost_before_it_was_opened_is_not_opened() {
+    let opened = opening_without_the_lease(None).await;
+    assert!(matches!(opened, Err(OpenShardError::Lost)), "{opened:?}");
+}
+
+#[cfg(feature = "planted-bugs")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_planted_opening_without_the_lease_is_caught() {
+    assert!(opening_without_the_lease(Some(Bug::OpenLost)).await.is_ok());
+}
+
+/// The pieces on an order to which one was added at home, and one while it lived in another store, once it is back.
+async fn pieces_after_there_and_back(bug: Option<Bug>) -> u32 {
+    let (here, there) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let calm = FaultPlan::new(1);
+    let first = start_between(here.path(), there.path(), &calm).await;
+    plant(&first, bug);
+    first.ready().await;
+    let client = first.client();
+    let order = create(&client).await;
+    client.execute(order, add("A-1", 1)).await.expect("adds");
+    switch(here.path(), 1, AWAY).await;
+    until("all shards live in the other store", || lives_in(&first, AWAY)).await;
+    client.execute(order, add("A-1", 1)).await.expect("adds");
+    switch(there.path(), 2, BACK).await;
+    until("all shards are back", || lives_in(&first, BACK)).await;
+    first.end().await;
+    // One that remembers nothing.
+    let second = start_between(here.path(), there.path(), &calm).await;
+    plant(&second, bug);
+    until("the next worker has them", || lives_in(&second, BACK)).await;
+    second.client().read(order).await.expect("reads").order.items[0].quantity.get()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_done_in_another_store_is_there_after_the_way_back() {
+    assert_eq!(pieces_after_there_and_back(None).await, 2);
+}
+
+#[cfg(feature = "planted-bugs")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_planted_opening_of_an_old_generation_is_caught() {
+    assert_ne!(pieces_after_there_and_back(Some(Bug::OpenOldGeneration)).await, 2);
+}
+
+/// Whether the copy of each shard had all files when it was left to the other store.
+async fn are_copied_when_they_are_left(bug: Option<Bug>) -> bool {
+    let (here, there) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let plan = FaultPlan::new(1);
+    let running = start_between(here.path(), there.path(), &plan).await;
+    plant(&running, bug);
+    running.ready().await;
+    let shoppers = Shoppers::start(&running, 4).await;
+    let copies = Rule::always(Operation::Put, Fault::Delay(Duration::from_millis(20)));
+    plan.add(Rule { prefix: "orders/".into(), ..copies });
+    switch(here.path(), 1, AWAY).await;
+    let (mut left, mut are_whole) = (BTreeSet::new(), true);
+    let watching = async {
+        while left.len() < 4 {
+            for (shard, lease) in leases(here.path()).await.shards {
+                if lease.home == AWAY && left.insert(shard) {
+                    let there = files(there.path(), shard, 2).await;
+                    are_whole &= files(here.path(), shard, 1).await.is_subset(&there);
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, watching).await.expect("all shards move");
+    shoppers.end().await;
+    running.end().await;
+    are_whole
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shard_is_left_to_another_store_only_when_its_copy_there_is_whole() {
+    assert!(are_copied_when_they_are_left(None).await);
+}
+
+#[cfg(feature = "planted-bugs")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_planted_tombstone_before_the_copy_is_whole_is_caught() {
+    assert!(!are_copied_when_they_are_left(Some(Bug::TombstoneFirst)).await);
 }
 
 /// Whether an order whose hint was sent, and was not acted on yet, waits in the store for the shop.

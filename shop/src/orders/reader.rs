@@ -10,7 +10,7 @@ use crate::domain::{CommandRecord, Order, OrderId, Request};
 
 use super::{
     audit::Stored,
-    opening,
+    memory,
     rows::{self, Kind, Name},
 };
 
@@ -52,7 +52,7 @@ impl ShardReader {
         let database = DbReader::builder(path, store)
             .with_reader_mode(DbReaderMode::FollowLatest)
             .with_options(options)
-            .with_db_cache(opening::cache(), 0)
+            .with_db_cache(memory::blocks(), 0)
             .build()
             .await
             .map_err(|source| ReadError { path: path.to_owned(), source })?;

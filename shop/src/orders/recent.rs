@@ -27,8 +27,8 @@ pub(super) struct RecentOrders {
     openings: AtomicU64,
 }
 
-/// The orders of one shard, for as long as it is open.
-#[derive(Debug)]
+/// The orders of one shard, for as long as nobody else can write them.
+#[derive(Clone, Debug)]
 pub(super) struct RecentOfShard {
     orders: Arc<RecentOrders>,
     opening: u64,
@@ -64,7 +64,7 @@ impl fmt::Debug for RecentOrders {
 }
 
 impl RecentOrders {
-    /// For a shard that has just been opened: what was known of its orders counts no more, since others may have owned it.
+    /// For a shard that others may have owned: what was known of its orders counts no more.
     pub(super) fn of_opening(self: &Arc<Self>) -> RecentOfShard {
         RecentOfShard { orders: Arc::clone(self), opening: self.openings.fetch_add(1, Ordering::Relaxed) }
     }

@@ -103,17 +103,21 @@ impl Registry {
     ) -> Result<Swap, RegistryError> {
         let wanted = change(expected);
         let is_arriving = expected.holder.is_none() && expected.home == wanted.home && !expected.new;
-        let remembered = self.remembered().filter(|(leases, _)| leases.shards.get(&shard) == Some(expected));
-        let swapped = self.change(remembered, |leases| {
+        // It moved here: what is expected is the tombstone that it left in another store, and what is here, if anything, is the
+        // one of its last move away.
+        let arrives = |found: Option<&Lease>| {
+            is_arriving && found.is_none_or(|found| found.home != wanted.home && found.epoch < expected.epoch)
+        };
+        let is_as_expected = |leases: &Leases| {
             let found = leases.shards.get(&shard);
-            // It moved here: what is expected is the tombstone that it left in another store, and what is here, if anything, is the
-            // one of its last move away.
-            let arrives =
-                is_arriving && found.is_none_or(|found| found.home != wanted.home && found.epoch < expected.epoch);
-            if found == Some(expected) || arrives {
+            found == Some(expected) || arrives(found)
+        };
+        let remembered = self.remembered().filter(|(leases, _)| is_as_expected(leases));
+        let swapped = self.change(remembered, |leases| {
+            if is_as_expected(leases) {
                 leases.shards.insert(shard, wanted.clone());
                 ControlFlow::Continue(Swap::Won(wanted.clone()))
-            } else if found == Some(&wanted) {
+            } else if leases.shards.get(&shard) == Some(&wanted) {
                 // The answer to an earlier try was lost, and it was done: nobody else writes my boot id and this epoch.
                 ControlFlow::Break(Swap::Won(wanted.clone()))
             } else {

@@ -35,12 +35,13 @@ use super::{
     capacity::Capacity,
     clock::{Clock, ShardClock},
     membership::Validity,
+    memory::Memory,
     metrics::OrderMetrics,
     object_store_bridge::{Gate, GateKeeper},
     opening::{Opened, Opening, Upkeep},
     outbox::Outbox,
     parking::Parking,
-    recent::{Recent, RecentOfShard},
+    recent::Recent,
     rows::{self, OutboxRow, RowError},
 };
 
@@ -138,7 +139,7 @@ pub(super) struct Shard {
     _keeper: GateKeeper,
     term: Arc<Term>,
     capacity: Arc<Capacity>,
-    recent: RecentOfShard,
+    memory: Memory,
     clock: ShardClock,
     wall: Arc<dyn Clock>,
     turns: Vec<AsyncMutex<()>>,
@@ -176,7 +177,6 @@ impl Shard {
         opened: Opened,
         term: Arc<Term>,
         capacity: Arc<Capacity>,
-        recent: RecentOfShard,
         metrics: OrderMetrics,
     ) -> Self {
         let upkeep = Upkeep::new(opening, &opened, Arc::clone(&capacity));
@@ -189,7 +189,7 @@ impl Shard {
             _keeper: keeper,
             term,
             capacity,
-            recent,
+            memory: opening.memory.clone(),
             clock,
             wall: Arc::clone(&opening.clock),
             metrics,
@@ -374,9 +374,9 @@ impl Shard {
             None => self.write(batch).await?,
             Some((order, command)) => {
                 // What could not be written may have been all the same.
-                self.recent.forget(id).await;
+                self.memory.orders.forget(id).await;
                 let sequence = self.write(batch).await?;
-                self.recent.keep(Recent::written(stored.as_deref(), order, sequence, command)).await;
+                self.memory.orders.keep(Recent::written(stored.as_deref(), order, sequence, command)).await;
                 sequence
             }
         };
@@ -413,7 +413,7 @@ impl Shard {
 
     /// An order as it was last written, durably or not.
     async fn order(&self, id: OrderId) -> Result<Option<Arc<Recent>>, ShardError> {
-        if let Some(recent) = self.recent.get(id).await {
+        if let Some(recent) = self.memory.orders.get(id).await {
             return Ok(Some(recent));
         }
         let stored = self.get::<Order>(&rows::order_name(id)).await?;

@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_report_sums_up_its_parts_and_shows_when_one_was_changed() {
-        let switch = Switch { number: 4, to: Provider::Azure };
+        let switch = Switch::new(4, Provider::Azure);
         let parts = BTreeMap::from([(0, moved(3, 120)), (1, moved(2, 310)), (3, moved(1, 90))]);
         let mut report = SwitchReport::seal(switch, parts).expect("JSON");
         assert_eq!(

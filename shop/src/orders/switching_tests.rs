@@ -7,9 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::TryStreamExt;
 use shop_contract::switch::Switch;
 use storage_adapters::{
-    ErrorKind, Store,
+    BlobInfo, ErrorKind, Store,
     config::{EmbeddedConfig, Provider, StorageConfig},
     decorators::{Fault, FaultPlan, Operation, Rule},
 };
@@ -18,32 +19,40 @@ use super::{
     lease::{Lease, Leases},
     registry::Registry,
     stored::StoredOrders,
-    test_workers::{PATIENCE, Running, Shoppers, create, start_between, until},
+    test_workers::{PATIENCE, Running, Shoppers, add, create, start_between, until},
 };
 use crate::domain::OrderId;
 
 /// The store that passes for one of AWS.
-const AWAY: Provider = Provider::Aws;
-const BACK: Provider = Provider::Embedded;
+pub(super) const AWAY: Provider = Provider::Aws;
+pub(super) const BACK: Provider = Provider::Embedded;
 
 /// A plan without a fault.
 fn calm() -> Arc<FaultPlan> {
     FaultPlan::new(1)
 }
 
-async fn store(folder: &Path) -> Store {
+pub(super) async fn store(folder: &Path) -> Store {
     Store::open(&StorageConfig::from(EmbeddedConfig { path: folder.join("store") })).await.expect("a store")
 }
 
-async fn leases(folder: &Path) -> Leases {
+pub(super) async fn leases(folder: &Path) -> Leases {
     let registry = Registry::new(store(folder).await.blobs).expect("a registry");
     registry.leases().await.expect("leases").0
 }
 
+/// The files of a shard's database.
+pub(super) async fn files(folder: &Path, shard: u16, generation: u64) -> BTreeSet<String> {
+    let prefix = format!("orders/{shard}/{generation}/");
+    let found: Vec<BlobInfo> = store(folder).await.blobs.list(&prefix, None).try_collect().await.expect("lists");
+    let name = |info: &BlobInfo| info.key.as_str().strip_prefix(&prefix).expect("in its folder").to_owned();
+    found.iter().map(name).collect()
+}
+
 /// Has all shards move to `to`, as the operator asks for it: by a record in the store where they live.
-async fn switch(from: &Path, number: u64, to: Provider) {
+pub(super) async fn switch(from: &Path, number: u64, to: Provider) {
     let registry = Registry::new(store(from).await.blobs).expect("a registry");
-    registry.wish(Switch { number, to }).await.expect("wishes");
+    registry.wish(Switch::new(number, to)).await.expect("wishes");
 }
 
 /// Two workers with two shards each, and what the other store does of each.
@@ -58,7 +67,7 @@ async fn two_workers(here: &Path, there: &Path) -> ([Running; 2], [Arc<FaultPlan
 }
 
 /// Whether a worker answers for all shards, and each lives in this store.
-fn lives_in(running: &Running, home: Provider) -> bool {
+pub(super) fn lives_in(running: &Running, home: Provider) -> bool {
     let leases = running.worker.service.leases().living_in(home);
     let serves = |(number, lease): (&u16, &Lease)| {
         running.worker.service.serving(*number).is_some_and(|shard| shard.epoch == lease.epoch)
@@ -106,6 +115,54 @@ async fn all_shards_move_there_and_back_while_people_buy_and_no_command_fails() 
     next.worker.report_switch().await.expect("the store answers");
     assert_eq!(next.worker.status().moved, Some(moved), "the report that is there");
     next.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_on_a_cart_in_use_reads_nothing_from_the_store_that_it_moved_to() {
+    let (here, there) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let plan = calm();
+    let running = start_between(here.path(), there.path(), &plan).await;
+    running.ready().await;
+    let client = running.client();
+    let orders = futures::future::join_all((0..16).map(|_| create(&client))).await;
+    switch(here.path(), 1, AWAY).await;
+    until("all shards live in the other store", || lives_in(&running, AWAY)).await;
+    let reads = Rule::always(Operation::Get, Fault::Fail(ErrorKind::Unavailable));
+    plan.add(Rule { prefix: "orders/".into(), ..reads });
+    for order in &orders {
+        client.execute(*order, add("A-1", 1)).await.expect("nothing is read");
+    }
+    plan.clear();
+    let orders: Vec<_> = orders.into_iter().map(|order| (order, 1)).collect();
+    assert_stored(there.path(), AWAY, &running, &orders).await;
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shards_that_are_to_wait_are_only_copied_and_go_on_or_back_when_they_are_told() {
+    let (here, there) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let running = start_between(here.path(), there.path(), &calm()).await;
+    running.ready().await;
+    let shoppers = Shoppers::start(&running, 4).await;
+    let wish =
+        async |wish: Switch| assert!(running.worker.make_wish(wish).await.expect("the store answers"), "{wish:?}");
+    wish(Switch::new(1, AWAY).waiting(true)).await;
+    let copying = async {
+        for shard in 0..4 {
+            while files(there.path(), shard, 2).await.is_empty() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, copying).await.expect("all shards are copied");
+    assert!(lives_in(&running, BACK) && running.worker.ready_for().is_none(), "{:?}", running.worker.status());
+    wish(Switch::new(2, AWAY).of(1)).await;
+    until("all shards live in the other store", || lives_in(&running, AWAY)).await;
+    wish(Switch::new(3, BACK).of(1)).await;
+    until("all shards are back", || lives_in(&running, BACK)).await;
+    let orders = shoppers.end().await;
+    assert_stored(here.path(), BACK, &running, &orders).await;
+    running.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,14 +221,14 @@ async fn a_wish_that_is_left_with_a_worker_counts_unless_it_is_old_or_of_a_store
     let (here, there) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
     let running = start_between(here.path(), there.path(), &calm()).await;
     running.ready().await;
-    let wish = async |number, to| running.worker.make_wish(Switch { number, to }).await.expect("the store answers");
+    let wish = async |number, to| running.worker.make_wish(Switch::new(number, to)).await.expect("the store answers");
     assert!(!wish(1, Provider::Azure).await);
     assert!(wish(2, AWAY).await);
     assert!(wish(2, AWAY).await, "it may be left again");
     assert!(!wish(1, BACK).await);
-    assert_eq!(leases(here.path()).await.switch, Some(Switch { number: 2, to: AWAY }));
+    assert_eq!(leases(here.path()).await.switch, Some(Switch::new(2, AWAY)));
     until("all shards live in the other store", || lives_in(&running, AWAY)).await;
-    assert_eq!(running.worker.status().switch, Some(Switch { number: 2, to: AWAY }));
+    assert_eq!(running.worker.status().switch, Some(Switch::new(2, AWAY)));
     assert!(running.worker.status().shards.iter().all(|shard| shard.home == Some(AWAY)));
     running.end().await;
 }

@@ -38,6 +38,7 @@ use super::{
     home::Home,
     inbox::Inbox,
     membership::{BootId, Pace},
+    memory::Memories,
     metrics::OrderMetrics,
     other_store::OtherStore,
     predecessor::Succession,
@@ -157,6 +158,8 @@ pub struct Worker {
     pub(super) capacity: Arc<Capacity>,
     /// What it has decided about lately.
     pub(super) recent: Arc<RecentOrders>,
+    /// What it knows of shards that are between two openings.
+    pub(super) memories: Memories,
     pub(super) records: OnceLock<ShopRecords>,
     queue: Mutex<Option<QueueStatus>>,
     leaving: AtomicBool,
@@ -197,6 +200,7 @@ impl Worker {
             service: Service::new(boot_id.clone()),
             capacity: Arc::default(),
             recent: Arc::default(),
+            memories: Memories::default(),
             boot_id,
             homes: RwLock::new(vec![Arc::clone(&home)]),
             home,

@@ -169,6 +169,8 @@ impl Shard {
     /// [forgotten](Self::forget_parked).
     pub(in crate::orders) async fn look_over_parked(&self) -> Vec<DeadCommand> {
         let mut dead = Vec::new();
+        // The token first, as whoever enters does: closing waits for it.
+        let _looking = self.tasks.token();
         if self.is_closing() {
             return dead;
         }
@@ -206,7 +208,7 @@ impl Shard {
             put(&mut batch, &rows::order_name(id), &order)?;
             put(&mut batch, &rows::command_name(id, &request.key), &record)?;
             batch.delete(rows::parked_name(id, &request.key));
-            self.recent.forget(id).await;
+            self.memory.orders.forget(id).await;
             self.write(batch).await?;
         }
         // What came after these may go on now.

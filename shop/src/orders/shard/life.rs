@@ -12,6 +12,7 @@ use crate::domain::OrderId;
 
 use super::{
     super::{
+        memory::Memory,
         opening::{self, Upkeep},
         rows::{self, Kind},
     },
@@ -153,6 +154,11 @@ impl Shard {
         .await;
         self.gate.shut();
         closed.unwrap_or(false).then(|| self.db.manifest().writer_epoch())
+    }
+
+    /// What is in memory of its rows; as stored, and of nobody's making but this worker's, when it was handed over in order.
+    pub(in crate::orders) fn memory(&self) -> Memory {
+        self.memory.clone()
     }
 
     /// Cuts the database off from its store, as the end of the process would.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::super::{
     home::Home,
     lease::{Holder, Lease},
+    memory::Memory,
     opening::{OpenShardError, Opening},
     protocol::{FORMAT, GIFTS_PATH, GiftMessage, encode},
     registry::Swap,
@@ -55,12 +56,14 @@ async fn try_open(
     lease: &Lease,
     failures: u32,
 ) -> Result<Shard, OpenShardError> {
+    let memory = worker.memories.take(number, lease);
     let opening = Opening {
         blobs: Arc::clone(&home.blobs),
         shard: number,
         lease: lease.clone(),
         clock: Arc::clone(&worker.clock),
         steady: Arc::clone(&worker.steady),
+        memory: memory.unwrap_or_else(|| Memory::of_stranger(worker.recent.of_opening())),
         flush_interval: home.flush_interval,
         failures,
         #[cfg(feature = "planted-bugs")]
@@ -73,7 +76,7 @@ async fn try_open(
         })
         .await?;
     let (capacity, metrics) = (Arc::clone(&worker.capacity), worker.settings.metrics.clone());
-    let shard = Shard::serve(&opening, opened, term, capacity, worker.recent.of_opening(), metrics);
+    let shard = Shard::serve(&opening, opened, term, capacity, metrics);
     if lease.new {
         // From here on a missing database is a loss, not a beginning. Nothing was answered before.
         let created = home.registry.swap(number, lease, |lease| Lease { new: false, ..lease.clone() }).await;

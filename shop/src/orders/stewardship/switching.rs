@@ -82,21 +82,30 @@ pub(super) struct Moved {
     number: u16,
     /// Whether its database was closed, wherever it is opened next.
     was_closed: bool,
-    /// What was copied until it failed, if it did.
-    failed: Option<Copying>,
+    /// Whether it was to move and could not.
+    failed: bool,
+    /// What was copied, when it did not move.
+    copied: Option<Copying>,
     /// Shards that need not be waited for again, since it has in vain.
     waited_for: BTreeSet<u16>,
 }
 
-/// A shard that was to move and did not.
+/// A shard that was copied and has not moved.
 #[derive(Debug)]
 pub(super) struct NotMoved {
-    /// When it was last to, as time since boot.
+    /// When it was last copied, as time since boot.
     at: Duration,
-    /// Whether others go first, since it was not the first time.
-    goes_last: bool,
+    /// How often, one after the other, it was to move and could not.
+    failures: u32,
     /// What the other store has of it.
     copying: Copying,
+}
+
+impl NotMoved {
+    /// Whether others go first, since it failed more than once.
+    fn goes_last(&self) -> bool {
+        self.failures > 1
+    }
 }
 
 impl Stewardship {
@@ -119,7 +128,8 @@ impl Stewardship {
         }
     }
 
-    /// Begins to move a shard to the store where all are to live, one at a time.
+    /// Begins to move a shard to the store where all are to live, one at a time; or only to copy it, the one that was not for
+    /// longest, while that is to wait.
     pub(super) fn move_next(&mut self, switch: Option<Switch>) {
         let away = switch.filter(|switch| switch.to != self.home.provider);
         let Some((switch, to)) = away.and_then(|switch| Some((switch, self.worker.home_of(switch.to)?))) else {
@@ -138,11 +148,12 @@ impl Stewardship {
             Some((shard, lease.clone()))
         });
         let next = movable.min_by_key(|(shard, _)| {
-            let last = self.not_moved.get(&shard.number).filter(|not_moved| not_moved.goes_last);
+            let last = self.not_moved.get(&shard.number);
+            let last = last.filter(|not_moved| switch.waits || not_moved.goes_last());
             (last.map(|not_moved| not_moved.at), shard.number)
         });
         let Some((shard, lease)) = next else { return };
-        let last = self.not_moved.iter().filter(|(_, not_moved)| not_moved.goes_last);
+        let last = self.not_moved.iter().filter(|(_, not_moved)| not_moved.goes_last());
         let left_behind = last.map(|(number, _)| *number).chain(self.waited_for.iter().copied()).collect();
         let begun = self.not_moved.get(&shard.number).map(|not_moved| not_moved.copying.clone());
         let holds = Arc::new(AtomicBool::new(false));
@@ -154,7 +165,7 @@ impl Stewardship {
 
     pub(super) fn moved(&mut self, moved: Result<Moved, JoinError>) {
         match moved {
-            Ok(Moved { number, was_closed, failed, waited_for }) => {
+            Ok(Moved { number, was_closed, failed, copied, waited_for }) => {
                 if self.moving.remove(&number).is_some() && was_closed {
                     self.held.remove(&number);
                     self.open_what_was_given();
@@ -162,11 +173,18 @@ impl Stewardship {
                     self.have_others_look();
                 }
                 self.waited_for.extend(waited_for);
-                let goes_last = self.not_moved.remove(&number).is_some();
-                if let Some(copying) = failed {
-                    let at = self.worker.clock.since_boot();
-                    self.next_move = at + if goes_last { AGAIN } else { SOON };
-                    self.not_moved.insert(number, NotMoved { at, goes_last, copying });
+                let before = self.not_moved.remove(&number);
+                if let Some(copying) = copied {
+                    let (at, is_first) = (self.worker.clock.since_boot(), before.is_none());
+                    let failures = before.map_or(0, |before| before.failures).saturating_add(1);
+                    let not_moved = NotMoved { at, failures: if failed { failures } else { 0 }, copying };
+                    self.next_move = match () {
+                        // All are copied once before any is again.
+                        () if !failed && is_first => at,
+                        () if failed && !not_moved.goes_last() => at + SOON,
+                        () => at + AGAIN,
+                    };
+                    self.not_moved.insert(number, not_moved);
                 }
             }
             Err(error) if error.is_cancelled() => {}
@@ -227,6 +245,11 @@ struct Given {
 }
 
 impl Move {
+    #[cfg(feature = "planted-bugs")]
+    fn bug(&self) -> Option<super::super::planted::Bug> {
+        *self.worker.bug.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
     /// Moves the shard.
     async fn run(mut self) -> Moved {
         let number = self.shard.number;
@@ -236,7 +259,8 @@ impl Move {
             tracing::warn!(shard = number, to = %self.to.provider, %error, "a shard was not moved; it is tried again");
         }
         let was_closed = self.holds.load(Ordering::SeqCst);
-        Moved { number, was_closed, failed: moved.err().map(|_| copying), waited_for }
+        let has_moved = was_closed && moved.is_ok();
+        Moved { number, was_closed, failed: moved.is_err(), copied: (!has_moved).then_some(copying), waited_for }
     }
 
     /// The copy that was begun, or a new one.
@@ -247,14 +271,18 @@ impl Move {
             path: opening::path(self.shard.number, generation),
         };
         let (from, to) = (place(&self.from, generation), place(&self.to, generation + 1));
-        self.begun.take().filter(|begun| begun.is_between(&from, &to)).unwrap_or_else(|| Copying::new(from, to))
+        let begun = self.begun.take().filter(|begun| begun.is_between(&from, &to));
+        let copying = begun.unwrap_or_else(|| Copying::new(from, to));
+        #[cfg(feature = "planted-bugs")]
+        let copying = copying.making(self.bug());
+        copying
     }
 
     async fn try_run(&self, copying: &mut Copying, waited_for: &mut BTreeSet<u16>) -> Result<(), MoveError> {
         let number = self.shard.number;
         copying.look_again().await?;
         catch_up(copying).await?;
-        if !self.wait_for_turn(waited_for).await || !self.to.term().holds() {
+        if self.switch.waits || !self.wait_for_turn(waited_for).await || !self.to.term().holds() {
             return Ok(());
         }
         catch_up(copying).await?;
@@ -317,12 +345,12 @@ impl Move {
     /// Waits until no shard with a lower number is left here, or on its way: of the whole shop one is held at a time, since a
     /// store that is busy with another keeps the customers of both waiting. Those that do not move are waited for for a while, and
     /// are in `in_vain` then, with all others of the same workers.
-    /// False when it is not to move now: this worker has another one that goes first, or it is not wished any more.
+    /// False when it is not to move now: this worker has another one that goes first, or it is not wished any more, or not yet.
     async fn wait_for_turn(&self, in_vain: &mut BTreeSet<u16>) -> bool {
         let Self { worker, from, to, shard, left_behind, .. } = self;
         let (mut left, mut since) = (0, worker.clock.since_boot());
         loop {
-            if worker.wish(None).is_none_or(|wish| wish.to != to.provider) {
+            if worker.wish(None).is_none_or(|wish| wish.to != to.provider || wish.waits) {
                 return false;
             }
             let leases = worker.service.leases();
@@ -359,12 +387,20 @@ impl Move {
     /// Copies what the closed database has beyond the copy, and gives its lease to this worker in the other store.
     async fn give(&self, copying: &mut Copying, closed_in: Option<u64>) -> Result<Given, MoveError> {
         let number = self.shard.number;
-        copying.pass().await?;
-        copying.show_whole().await?;
+        #[cfg(feature = "planted-bugs")]
+        if self.bug() != Some(super::super::planted::Bug::TombstoneFirst) {
+            copying.finish().await?;
+        }
+        #[cfg(not(feature = "planted-bugs"))]
+        copying.finish().await?;
         let (to, floor) = (self.to.provider, self.shard.clock_millis());
         let moved =
             self.from.registry.swap(number, &self.expected(), |lease| lease.moved_to(to, closed_in, floor)).await?;
         let Swap::Won(tombstone) = moved else { return Err(MoveError::Lost) };
+        #[cfg(feature = "planted-bugs")]
+        if self.bug() == Some(super::super::planted::Bug::TombstoneFirst) {
+            copying.finish().await?;
+        }
         self.worker.service.learn_one(number, tombstone.clone());
         tracing::info!(shard = number, epoch = tombstone.epoch, %to, "a shard lives in another store now");
         if self.worker.is_leaving() {
@@ -379,6 +415,7 @@ impl Move {
         {
             Ok(Swap::Won(lease)) => {
                 let epoch = lease.epoch;
+                self.pass_on(closed_in, &lease);
                 self.worker.service.learn_one(number, lease);
                 self.to.gifts.notify_one();
                 Some(epoch)
@@ -400,6 +437,7 @@ impl Move {
         let renewed = |lease: &Lease| lease.given_to(Some(self.worker.holder()), closed_in, floor);
         match self.from.registry.swap(number, &expected, renewed).await {
             Ok(Swap::Won(lease)) => {
+                self.pass_on(closed_in, &lease);
                 self.worker.service.learn_one(number, lease);
                 self.from.gifts.notify_one();
             }
@@ -408,6 +446,14 @@ impl Move {
                 tracing::warn!(shard = number, %error, "the lease of a shard that did not move was not renewed; it is taken anew");
                 self.from.look.notify_one();
             }
+        }
+    }
+
+    /// Leaves what is in memory of the shard to its next opening, in the lease that follows the one it was closed in: nobody else can
+    /// have written since. Not when it may hold what is not stored.
+    fn pass_on(&self, closed_in: Option<u64>, lease: &Lease) {
+        if closed_in.is_some() {
+            self.worker.memories.leave(self.shard.number, lease.clone(), self.shard.memory());
         }
     }
 

@@ -175,10 +175,10 @@ impl Worker {
         Ok(self.wish(Some(switch)) == Some(switch))
     }
 
-    /// The newest wish where the shop's data is to live, once that store is known to be this shop's.
+    /// The newest wish where the shop's data is to live, once that store is known to be this shop's, unless it waits.
     #[must_use]
     pub fn ready_for(&self) -> Option<Switch> {
-        self.wish(None).filter(|wish| self.home_of(wish.to).is_some())
+        self.wish(None).filter(|wish| !wish.waits && self.home_of(wish.to).is_some())
     }
 
     /// Has dead letters where a wish wants everything, once the catalogue is there, and remembers that only the order shards are
