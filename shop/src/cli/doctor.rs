@@ -3,7 +3,7 @@
 use std::{process::ExitCode, sync::Arc, time::Instant};
 
 use futures::future::join_all;
-use storage_adapters::{Depth, OpenStoreError, Store};
+use storage_adapters::{Depth, OpenStoreError, Store, config::StorageConfig};
 
 use crate::{
     catalogue::{Places, Published},
@@ -26,7 +26,8 @@ pub(super) async fn doctor(location: Location) -> Ending {
         "opened",
         format_args!("in {millis} ms; conditions, metadata, listings, deletion and the queue do as they must"),
     )?;
-    match Survey::take(&*store.blobs).await.map_err(unfit)? {
+    let survey = Survey::take(&*store.blobs).await.map_err(unfit)?;
+    match &survey {
         None => line("shop", "none yet; the first worker of a new Shop makes it that shop's")?,
         Some(Survey { owner, shards, owned, workers }) => {
             line("shop", format_args!("of the Shop with UID {owner}"))?;
@@ -58,6 +59,8 @@ pub(super) async fn doctor(location: Location) -> Ending {
             Ok(store) => {
                 let depth = store.queue.depth().await.map_err(|error| Failure::new(UNFIT, error))?;
                 line("second way", format_args!("{other}; {}", messages(&depth)))?;
+                let theirs = Survey::take(&*store.blobs).await.map_err(unfit)?;
+                OfAnotherShop::check(survey.as_ref(), theirs, &other).map_err(|error| Failure::new(UNFIT, error))?;
             }
             Err(error) => return Err(Failure::new(UNFIT, SecondWay { store: other.to_string(), source: error })),
         }
@@ -77,6 +80,45 @@ struct SecondWay {
     source: OpenStoreError,
 }
 
+/// The settings beside those of the shop's store are of another shop's.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the store {store} belongs to the Shop with UID {owner}; name another one beside this shop's, or empty it when that Shop is gone for good"
+)]
+struct OfAnotherShop {
+    store: String,
+    owner: String,
+}
+
+impl OfAnotherShop {
+    /// Whether the store beside the shop's own is of no shop yet, or of the same.
+    fn check(ours: Option<&Survey>, theirs: Option<Survey>, store: &StorageConfig) -> Result<(), Self> {
+        match (ours, theirs) {
+            (Some(ours), Some(theirs)) if ours.owner != theirs.owner => {
+                Err(Self { store: store.to_string(), owner: theirs.owner })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 fn line(what: &str, found: impl std::fmt::Display) -> Result<(), Failure> {
     print(format_args!("{what:<10} {found}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use storage_adapters::config::EmbeddedConfig;
+
+    use super::*;
+
+    #[test]
+    fn a_store_of_another_shop_beside_this_ones_is_named() {
+        let of = |owner: &str| Survey { owner: owner.into(), shards: 4, owned: 4, workers: 1 };
+        let store = StorageConfig::from(EmbeddedConfig { path: "/beside".into() });
+        let check = |theirs| OfAnotherShop::check(Some(&of("a")), theirs, &store);
+        assert!(check(None).is_ok() && check(Some(of("a"))).is_ok());
+        let said = check(Some(of("b"))).expect_err("another's").to_string();
+        assert!(said.contains("/beside") && said.contains("the Shop with UID b"), "{said}");
+    }
 }

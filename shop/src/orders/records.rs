@@ -17,7 +17,7 @@ use super::{
     lease::{LEASES, Leases},
 };
 
-const OWNER: &str = "shop/owner";
+pub(super) const OWNER: &str = "shop/owner";
 const ORDERS: &str = "shop/orders";
 
 /// Where workers say that they live.

@@ -200,9 +200,10 @@ impl Worker {
         let report = SwitchReport::seal(switch, shards)?;
         match blobs::write(&*blobs, &key, &report, PutMode::IfAbsent).await {
             Ok(_) => {
-                let SwitchSummary { files, bytes, longest_hold_millis, .. } = report.summary();
+                let summary = report.summary();
+                let SwitchSummary { files, bytes, longest_hold_millis, .. } = summary;
                 tracing::info!(report = key.as_str(), files, bytes, longest_hold_millis, "a switch is reported");
-                self.reported.found(report.summary());
+                self.reported.found(summary);
                 Ok(())
             }
             // Another worker's, or this one's without an answer; it is read the next time.

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use shop_contract::switch::Switch;
 use storage_adapters::{
     BlobInfo, ErrorKind, Store,
@@ -16,7 +16,9 @@ use storage_adapters::{
 };
 
 use super::{
+    blobs,
     lease::{Lease, Leases},
+    records,
     registry::Registry,
     stored::StoredOrders,
     test_workers::{PATIENCE, Running, Shoppers, add, create, start_between, until},
@@ -90,13 +92,20 @@ async fn assert_stored(folder: &Path, home: Provider, running: &Running, orders:
 #[tokio::test(flavor = "multi_thread")]
 async fn all_shards_move_there_and_back_while_people_buy_and_no_command_fails() {
     let (here, there) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
-    let running = start_between(here.path(), there.path(), &calm()).await;
+    let plan = calm();
+    let running = start_between(here.path(), there.path(), &plan).await;
     running.ready().await;
+    // What moving a shard did is written down all the same.
+    let writes = Rule::always(Operation::Put, Fault::Fail(ErrorKind::Unavailable));
+    plan.add(Rule { prefix: "switches/".into(), times: Some(2), ..writes });
     let shoppers = Shoppers::start(&running, 8).await;
     switch(here.path(), 1, AWAY).await;
     until("all shards live in the other store", || lives_in(&running, AWAY)).await;
     let left = leases(here.path()).await;
     assert!(left.shards.values().all(|lease| lease.home == AWAY && lease.holder.is_none() && lease.generation == 2));
+    running.worker.report_switch().await.expect("the store answers");
+    let parts = store(there.path()).await.blobs.list("switches/1/", None).count().await;
+    assert_eq!(parts, 5, "of each shard one, and what seals them");
     switch(there.path(), 2, BACK).await;
     until("all shards are back", || lives_in(&running, BACK)).await;
     let orders = shoppers.end().await;
@@ -249,22 +258,67 @@ async fn a_worker_that_starts_where_the_shards_left_finds_where_they_are() {
     second.end().await;
 }
 
+/// Why a store takes no shard.
+#[derive(Clone, Copy, Debug)]
+enum Refusal {
+    /// Nothing can be written.
+    ReadOnly,
+    /// It is full by the time that shards are copied.
+    NoRoom,
+    /// It is another shop's.
+    Another,
+}
+
+impl Refusal {
+    async fn begin(self, here: &Path, there: &Path, plan: &FaultPlan) {
+        let writes = |kind| Rule::always(Operation::Put, Fault::Fail(kind));
+        match self {
+            Self::ReadOnly => plan.add(writes(ErrorKind::Denied)),
+            Self::NoRoom => plan.add(Rule { prefix: "orders/".into(), ..writes(ErrorKind::Full) }),
+            Self::Another => {
+                let (here, there) = (store(here).await.blobs, store(there).await.blobs);
+                records::prepare(&*here, &*there, "uid-2").await.expect("another shop");
+            }
+        }
+    }
+
+    async fn end(self, there: &Path, plan: &FaultPlan) {
+        plan.clear();
+        if let Self::Another = self {
+            let owner = blobs::key(records::OWNER).expect("a key");
+            store(there).await.blobs.delete(&owner).await.expect("deletes");
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::ReadOnly => "nothing moves to Aws: ",
+            Self::NoRoom => "cannot yet: ",
+            Self::Another => "belongs to the Shop with UID uid-2",
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_target_that_fails_keeps_the_shards_where_they_are_and_they_move_when_it_is_mended() {
-    let (here, there) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
-    let plan = calm();
-    let running = start_between(here.path(), there.path(), &plan).await;
-    running.ready().await;
-    let shoppers = Shoppers::start(&running, 4).await;
-    plan.add(Rule::always(Operation::Put, Fault::Fail(ErrorKind::Denied)));
-    switch(here.path(), 1, AWAY).await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    assert!(lives_in(&running, BACK), "{:?}", running.worker.status());
-    plan.clear();
-    until("all shards live in the other store", || lives_in(&running, AWAY)).await;
-    let orders = shoppers.end().await;
-    assert_stored(there.path(), AWAY, &running, &orders).await;
-    running.end().await;
+async fn a_target_that_refuses_is_named_while_the_shop_sells_and_everything_moves_when_it_is_mended() {
+    for refusal in [Refusal::ReadOnly, Refusal::NoRoom, Refusal::Another] {
+        let (here, there) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let plan = calm();
+        let running = start_between(here.path(), there.path(), &plan).await;
+        running.ready().await;
+        let shoppers = Shoppers::start(&running, 4).await;
+        refusal.begin(here.path(), there.path(), &plan).await;
+        switch(here.path(), 1, AWAY).await;
+        let lacks = || running.worker.status().lacks;
+        until("the store is named", || lacks().iter().any(|why| why.contains(refusal.words()))).await;
+        assert!(lives_in(&running, BACK), "{refusal:?}: {:?}", running.worker.status());
+        refusal.end(there.path(), &plan).await;
+        until("all shards live in the other store", || lives_in(&running, AWAY)).await;
+        until("nothing is in the way any more", || lacks().is_empty()).await;
+        let orders = shoppers.end().await;
+        assert_stored(there.path(), AWAY, &running, &orders).await;
+        running.end().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

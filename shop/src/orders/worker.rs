@@ -4,7 +4,7 @@ mod houses;
 mod questions;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     path::PathBuf,
     sync::{
@@ -147,6 +147,8 @@ pub struct Worker {
     switch: Mutex<Option<Switch>>,
     /// Number of the newest wish of which everything but the order shards is where it is to be; 0 of none.
     settled: AtomicU64,
+    /// Why nothing moves to a store that it was to move to, by that.
+    obstacles: Mutex<BTreeMap<Provider, String>>,
     /// The report of the newest switch that is over.
     pub(super) reported: Reported,
     pub(super) transport: Arc<dyn Transport>,
@@ -207,6 +209,7 @@ impl Worker {
             wanted_homes: watch::Sender::default(),
             switch: Mutex::new(None),
             settled: AtomicU64::new(0),
+            obstacles: Mutex::default(),
             reported: Reported::default(),
             transport,
             wanted_packs: watch::Sender::default(),
@@ -444,7 +447,7 @@ impl Worker {
                 })
                 .collect(),
             queue: self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-            lacks: self.settings.others.iter().filter_map(|other| other.lacks()).collect(),
+            lacks: self.settings.others.iter().filter_map(|other| other.lacks()).chain(self.obstacle()).collect(),
             switch: self.wish(None),
             settled: Some(self.settled.load(Ordering::Relaxed)).filter(|number| *number > 0),
             moved: self.reported.newest(),

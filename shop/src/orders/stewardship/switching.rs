@@ -16,6 +16,8 @@ use tokio::{
     time::Instant,
 };
 
+use crate::errors::with_causes;
+
 use super::{
     super::{
         copying::{CopyError, Copying, Place},
@@ -51,6 +53,9 @@ const OPENING: Duration = Duration::from_millis(500);
 /// Longest that this worker has for it.
 const SERVED: Duration = Duration::from_secs(5);
 
+/// Tries to write down what a move did.
+const REPORT_TRIES: u32 = 3;
+
 /// How often a move that waits looks at what it waits for.
 const GLANCE: Duration = Duration::from_millis(100);
 
@@ -82,8 +87,8 @@ pub(super) struct Moved {
     number: u16,
     /// Whether its database was closed, wherever it is opened next.
     was_closed: bool,
-    /// Whether it was to move and could not.
-    failed: bool,
+    /// Why it could not move, when it was to.
+    failure: Option<String>,
     /// What was copied, when it did not move.
     copied: Option<Copying>,
     /// Shards that need not be waited for again, since it has in vain.
@@ -97,6 +102,8 @@ pub(super) struct NotMoved {
     at: Duration,
     /// How often, one after the other, it was to move and could not.
     failures: u32,
+    /// Why it could not the last time.
+    failure: Option<String>,
     /// What the other store has of it.
     copying: Copying,
 }
@@ -165,7 +172,7 @@ impl Stewardship {
 
     pub(super) fn moved(&mut self, moved: Result<Moved, JoinError>) {
         match moved {
-            Ok(Moved { number, was_closed, failed, copied, waited_for }) => {
+            Ok(Moved { number, was_closed, failure, copied, waited_for }) => {
                 if self.moving.remove(&number).is_some() && was_closed {
                     self.held.remove(&number);
                     self.open_what_was_given();
@@ -177,14 +184,22 @@ impl Stewardship {
                 if let Some(copying) = copied {
                     let (at, is_first) = (self.worker.clock.since_boot(), before.is_none());
                     let failures = before.map_or(0, |before| before.failures).saturating_add(1);
-                    let not_moved = NotMoved { at, failures: if failed { failures } else { 0 }, copying };
-                    self.next_move = match () {
+                    let failures = if failure.is_some() { failures } else { 0 };
+                    let not_moved = NotMoved { at, failures, failure, copying };
+                    self.next_move = match not_moved.failures {
                         // All are copied once before any is again.
-                        () if !failed && is_first => at,
-                        () if failed && !not_moved.goes_last() => at + SOON,
-                        () => at + AGAIN,
+                        0 if is_first => at,
+                        1 => at + SOON,
+                        0 | 2.. => at + AGAIN,
                     };
                     self.not_moved.insert(number, not_moved);
+                }
+                if let Some(to) = self.worker.wish(None).map(|wish| wish.to) {
+                    let last = self.not_moved.iter().filter(|(_, not_moved)| not_moved.goes_last());
+                    let stuck = last.filter_map(|(number, not_moved)| Some((number, not_moved.failure.as_ref()?)));
+                    let obstacle =
+                        stuck.map(|(number, why)| format!("the order shard {number} cannot yet: {why}")).next();
+                    self.worker.note_obstacle(to, obstacle);
                 }
             }
             Err(error) if error.is_cancelled() => {}
@@ -260,7 +275,8 @@ impl Move {
         }
         let was_closed = self.holds.load(Ordering::SeqCst);
         let has_moved = was_closed && moved.is_ok();
-        Moved { number, was_closed, failed: moved.is_err(), copied: (!has_moved).then_some(copying), waited_for }
+        let failure = moved.err().map(|error| with_causes(&error));
+        Moved { number, was_closed, failure, copied: (!has_moved).then_some(copying), waited_for }
     }
 
     /// The copy that was begun, or a new one.
@@ -325,9 +341,15 @@ impl Move {
         // A newer wish for the same store takes over what an older one began.
         let newest = self.worker.wish(None).filter(|wish| wish.to == self.switch.to);
         let switch = newest.unwrap_or(self.switch);
-        let kept = switch_report::keep_part(&*self.to.blobs, switch.number, self.shard.number, moved);
-        if let Err(error) = kept.await {
-            tracing::warn!(shard = self.shard.number, %error, "what moving a shard did was not written down; the report goes without it");
+        for tries_left in (0..REPORT_TRIES).rev() {
+            let kept = switch_report::keep_part(&*self.to.blobs, switch.number, self.shard.number, moved);
+            match kept.await {
+                Ok(()) => return,
+                Err(_) if tries_left > 0 => tokio::time::sleep(GLANCE).await,
+                Err(error) => {
+                    tracing::warn!(shard = self.shard.number, %error, "what moving a shard did was not written down; the report goes without it");
+                }
+            }
         }
     }
 

@@ -62,7 +62,9 @@ impl Worker {
             let _ = wanted.wait_for(|wanted| wanted.contains(&other.provider())).await;
             let store = other.open().await;
             loop {
-                match self.open_home(other.provider(), store).await {
+                let opened = self.open_home(other.provider(), store).await;
+                self.note_obstacle(other.provider(), opened.as_ref().err().map(refusal));
+                match opened {
                     Ok(home) => return home,
                     Err(error) => {
                         tracing::warn!(store = %other.provider(), error = with_causes(&error), "no shard can live in this store yet; trying again");
@@ -156,6 +158,22 @@ impl Worker {
         self.wanted_homes.send_if_modified(|wanted| wanted.insert(provider));
     }
 
+    /// Remembers why nothing moves to this provider's store, or that nothing is in the way any more.
+    pub(in crate::orders) fn note_obstacle(&self, provider: Provider, obstacle: Option<String>) {
+        let mut obstacles = self.obstacles.lock().unwrap_or_else(PoisonError::into_inner);
+        match obstacle {
+            Some(obstacle) => obstacles.insert(provider, obstacle),
+            None => obstacles.remove(&provider),
+        };
+    }
+
+    /// Why nothing moves to the store where it is to, for people.
+    pub(super) fn obstacle(&self) -> Option<String> {
+        let wish = self.wish(None)?;
+        let obstacles = self.obstacles.lock().unwrap_or_else(PoisonError::into_inner);
+        obstacles.get(&wish.to).map(|obstacle| format!("nothing moves to {}: {obstacle}", wish.to))
+    }
+
     /// Takes in a wish that was found, and gives the newest.
     pub(in crate::orders) fn wish(&self, found: Option<Switch>) -> Option<Switch> {
         let mut newest = self.switch.lock().unwrap_or_else(PoisonError::into_inner);
@@ -202,5 +220,17 @@ impl Worker {
     /// This worker, as leases name it.
     pub(in crate::orders) fn holder(&self) -> Holder {
         Holder { boot_id: self.boot_id.clone(), address: self.settings.address.clone() }
+    }
+}
+
+/// Why a store is not made ready for a shop's shards, for people.
+fn refusal(error: &OpenError) -> String {
+    match error {
+        OpenError::Another { owner } => {
+            format!(
+                "its store belongs to the Shop with UID {owner}; name another, or empty it when that Shop is gone for good"
+            )
+        }
+        other => with_causes(other),
     }
 }
