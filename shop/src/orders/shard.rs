@@ -63,11 +63,14 @@ const TURNS: usize = 1024;
 pub(super) struct Term {
     clock: Arc<dyn Clock>,
     validity: Mutex<Validity>,
+    /// Whether leases were read since it began. Those that named this worker by then are taken anew: whoever saw it dead before may
+    /// be about to take them. Only later ones are gifts.
+    knows_leases: AtomicBool,
 }
 
 impl Term {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, validity: Mutex::default() }
+        Self { clock, validity: Mutex::default(), knows_leases: AtomicBool::new(false) }
     }
 
     /// Changes the validity.
@@ -81,6 +84,21 @@ impl Term {
     /// Whether the worker may answer now.
     pub(super) fn holds(&self) -> bool {
         self.with(|validity, now| validity.holds(now))
+    }
+
+    /// Leases were read while it held.
+    pub(super) fn learn_leases(&self) {
+        self.knows_leases.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether leases were read while it held.
+    pub(super) fn knows_leases(&self) -> bool {
+        self.knows_leases.load(Ordering::SeqCst)
+    }
+
+    /// Whether a shard that is given to the worker now is opened at once.
+    pub(super) fn takes_gifts(&self) -> bool {
+        self.knows_leases() && self.holds()
     }
 }
 

@@ -59,15 +59,14 @@ pub(super) struct Stewardship {
     /// The newest epoch of each shard that this worker opened in, or that named it before this term; none is opened in again.
     used: BTreeMap<u16, u64>,
     term: Arc<Term>,
-    /// Whether leases were read since the term began. Those that named this worker by then are taken anew: whoever saw it
-    /// dead before may be about to take them. Only later ones are gifts.
-    term_is_known: bool,
     openings: JoinSet<Opened>,
     /// The shards that are on their way to another store.
     moving: BTreeMap<u16, Moving>,
     moves: JoinSet<Moved>,
     /// When the next move may begin, as time since boot.
     next_move: Duration,
+    /// Shards that live where all are to, and when that number last changed, as time since boot.
+    arrived: (usize, Duration),
     /// Shards that were to move and did not.
     not_moved: BTreeMap<u16, NotMoved>,
     /// Shards that were to move first, and that were waited for in vain.
@@ -100,11 +99,11 @@ impl Stewardship {
             held: BTreeMap::new(),
             used: BTreeMap::new(),
             term,
-            term_is_known: false,
             openings: JoinSet::new(),
             moving: BTreeMap::new(),
             moves: JoinSet::new(),
             next_move: Duration::ZERO,
+            arrived: (0, Duration::ZERO),
             not_moved: BTreeMap::new(),
             waited_for: BTreeSet::new(),
             errands: JoinSet::new(),
@@ -205,10 +204,10 @@ impl Stewardship {
         if all {
             self.listed = Some(begun);
         }
-        if term_holds && !self.term_is_known {
+        if term_holds && !self.term.knows_leases() {
             let mine = leases.shards.iter().filter(|(_, lease)| lease.is_held_by(&worker.boot_id));
             self.used.extend(mine.map(|(shard, lease)| (*shard, lease.epoch)));
-            self.term_is_known = true;
+            self.term.learn_leases();
         }
         self.open_what_was_given();
         for reason in [WaitingReason::StoreUnavailable, WaitingReason::StoreEmpty, WaitingReason::StoreFormatNewer] {
@@ -242,7 +241,6 @@ impl Stewardship {
             }
             self.home.begin_term();
             self.term = self.home.term();
-            self.term_is_known = false;
         }
         for shard in self.worker.service.shards() {
             let is_mine = self.held.get(&shard.number).is_some_and(|lease| lease.epoch == shard.epoch);
@@ -316,7 +314,7 @@ impl Stewardship {
 
     /// Opens the shards that others gave to this worker, in the epoch in which they were given.
     fn open_what_was_given(&mut self) {
-        if !self.term_is_known || !self.term.holds() {
+        if !self.term.takes_gifts() {
             return;
         }
         let held = self.held_epochs();

@@ -201,7 +201,7 @@ async fn the_shards_of_two_workers_move_in_turn() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn shards_that_cannot_move_are_waited_for_once_and_move_when_they_can() {
+async fn shards_that_cannot_move_are_waited_for_once_and_move_when_they_can_and_each_moves_once() {
     let (here, there) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
     let (workers, plans) = two_workers(here.path(), there.path()).await;
     let stuck = usize::from(!workers[0].owns().contains(&0));
@@ -218,8 +218,14 @@ async fn shards_that_cannot_move_are_waited_for_once_and_move_when_they_can() {
     assert!(waited < 2 * Duration::from_secs(10), "they waited for each: {waited:?}");
     let left = leases(here.path()).await;
     assert!(stays.iter().all(|shard| left.shards[shard].home == BACK), "{left:?}");
+    // Long enough for whoever would even the load of those that have moved.
+    tokio::time::sleep(Duration::from_secs(4)).await;
     plans[stuck].clear();
     until("all shards move", || live_away(&stays)).await;
+    let (left, arrived) = (leases(here.path()).await, leases(there.path()).await);
+    for (shard, tombstone) in left.shards {
+        assert_eq!(arrived.shards[&shard].epoch, tombstone.epoch + 1, "the shard {shard} was given on");
+    }
     for worker in workers {
         worker.end().await;
     }

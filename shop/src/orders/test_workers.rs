@@ -74,10 +74,6 @@ impl Drop for Running {
 }
 
 pub(super) async fn start_with(config: ShopConfig, state_folder: Option<PathBuf>) -> Running {
-    if std::env::var_os(crate::telemetry::FILTER_VARIABLE).is_some() {
-        // The second test of a process finds that the first has set them up.
-        let _ = crate::telemetry::start(crate::telemetry::LogFormat::Text);
-    }
     let store = Store::open(&config.storage).await.expect("a store");
     start_on(store, Vec::new(), config, state_folder).await
 }
@@ -144,6 +140,10 @@ fn serve(
     listener: TcpListener,
     address: SocketAddr,
 ) -> Running {
+    if std::env::var_os(crate::telemetry::FILTER_VARIABLE).is_some() {
+        // The second test of a process finds that the first has set them up.
+        let _ = crate::telemetry::start(crate::telemetry::LogFormat::Text);
+    }
     let worker = Worker::new(WorkerSettings {
         config,
         store,

@@ -53,6 +53,9 @@ const OPENING: Duration = Duration::from_millis(500);
 /// Longest that this worker has for it.
 const SERVED: Duration = Duration::from_secs(5);
 
+/// How long the next shard is waited for before those that have arrived are given to other workers to even the load.
+const NEXT_ARRIVES: Duration = Duration::from_secs(30);
+
 /// Tries to write down what a move did.
 const REPORT_TRIES: u32 = 3;
 
@@ -121,11 +124,12 @@ impl Stewardship {
         self.moving.get(&shard).is_some_and(|moving| moving.holds.load(Ordering::SeqCst))
     }
 
-    /// Whether a shard may be given to another worker. While all shards move it stays where it is, unless this worker leaves;
-    /// a move that only copies ends for that.
+    /// Whether a shard may be given to another worker. While it moves it stays where it is, unless this worker leaves;
+    /// a move that only copies ends for that. While some shards have moved and others are about to, none is given to even the load:
+    /// in each store alone it looks uneven, and is not once all are there.
     pub(super) fn may_give(&mut self, shard: u16) -> bool {
         match self.moving.get(&shard) {
-            None => true,
+            None => self.worker.is_leaving() || !self.are_between_stores(),
             Some(_) if !self.worker.is_leaving() || self.is_held_by_move(shard) => false,
             Some(moving) => {
                 moving.task.abort();
@@ -133,6 +137,18 @@ impl Stewardship {
                 true
             }
         }
+    }
+
+    /// Whether some shards live where all are to and others do not yet, and the last one arrived a moment ago.
+    fn are_between_stores(&mut self) -> bool {
+        let Some(wish) = self.worker.wish(None) else { return false };
+        let leases = self.worker.service.leases();
+        let arrived = leases.shards.values().filter(|lease| lease.home == wish.to).count();
+        let now = self.worker.clock.since_boot();
+        if arrived != self.arrived.0 {
+            self.arrived = (arrived, now);
+        }
+        arrived > 0 && arrived < leases.shards.len() && now < self.arrived.1 + NEXT_ARRIVES
     }
 
     /// Begins to move a shard to the store where all are to live, one at a time; or only to copy it, the one that was not for
@@ -143,7 +159,7 @@ impl Stewardship {
             return;
         };
         let is_early = self.worker.clock.since_boot() < self.next_move;
-        if is_early || !self.moving.is_empty() || self.worker.is_leaving() || !to.term().holds() {
+        if is_early || !self.moving.is_empty() || self.worker.is_leaving() || !to.term().takes_gifts() {
             return;
         }
         self.not_moved.retain(|number, _| self.held.contains_key(number));
@@ -298,7 +314,7 @@ impl Move {
         let number = self.shard.number;
         copying.look_again().await?;
         catch_up(copying).await?;
-        if self.switch.waits || !self.wait_for_turn(waited_for).await || !self.to.term().holds() {
+        if self.switch.waits || !self.wait_for_turn(waited_for).await || !self.to.term().takes_gifts() {
             return Ok(());
         }
         catch_up(copying).await?;
