@@ -1,9 +1,9 @@
 //! Where a shop's data is to be, what to do about that next, and how far it is on its way, as a function of what was seen. No I/O.
 
-use shop_contract::switch::Switch;
+use shop_contract::switch::{About, Switch};
 
 use crate::{
-    api::{CutOver, ShardStatus, ShopStatus, StorageProvider, SwitchDo, SwitchPhase, SwitchStatus},
+    api::{CutOver, ShardStatus, ShopStatus, StorageProvider, SwitchDo, SwitchPhase, SwitchStatus, WishStatus},
     labels::Component,
     observation::Observation,
     validate::{Storage, ValidatedShop},
@@ -44,38 +44,45 @@ impl Asked {
 pub fn switching(shop: &ValidatedShop, previous: &ShopStatus, seen: &Observation, shards: &[ShardStatus]) -> Switching {
     let home = shop.storage.provider_name();
     let newest = seen.reports().filter_map(|(_, report)| report.switch).max();
-    let told = previous.switch.as_ref().and_then(SwitchStatus::newest_wish);
-    let is_said = newest.map(|newest| newest.number) >= told.map(|told| told.number);
-    let last = if is_said { newest } else { told };
+    let last = newest.max(previous.switch.as_ref().and_then(SwitchStatus::newest_wish));
     let known = previous.switch.as_ref().filter(|status| last.is_some_and(|last| last.id().to_string() == status.id));
     let Some(asked) = asked(&shop.storage, home, known, last) else {
         return Switching { home, status: None, wish: None };
     };
+    let Asked { id, from, to, waits, .. } = asked;
     let goal = asked.goal();
     let wish = match last {
-        // What only the status tells of is taken to be as it is asked for, until a worker says what it was told.
-        Some(last) if last.id() == asked.id && !is_said => Switch::new(last.number, goal.into()),
-        Some(last) if last.id() == asked.id && last.to == goal.into() && last.waits == asked.waits => last,
-        Some(last) => Switch::new(last.number.saturating_add(1), goal.into()),
-        None => Switch::new(asked.id, goal.into()),
+        Some(last) if last.id() == id && last.to == goal.into() && last.waits == waits => last,
+        last => Switch {
+            number: last.map_or(1, |last| last.number.saturating_add(1)),
+            to: goal.into(),
+            waits,
+            about: Some(About { id, from: from.into(), to: to.into() }),
+        },
     };
-    let wish = wish.of(asked.id).waiting(asked.waits);
-    let ended = known.filter(|status| status.phase.has_ended() && status.newest_wish() == Some(wish));
+    let given_up = asked.goes_back && shop.storage.wanted == from;
+    let ended = known
+        .filter(|status| status.phase.has_ended() && status.newest_wish().map(|told| told.number) == Some(wish.number));
     if let Some(status) = ended {
-        return Switching { home, status: Some(status.clone()), wish: None };
+        let given_up = given_up || status.given_up;
+        return Switching { home, status: Some(SwitchStatus { given_up, ..status.clone() }), wish: None };
     }
     let live_in = |provider| shards.iter().filter(|shard| shard.home == provider && shard.owner.is_some()).count();
-    let moved = live_in(asked.to);
-    let is_begun = newest.is_some_and(|newest| newest.id() == asked.id);
+    let moved = live_in(to);
+    let is_begun = newest.is_some_and(|newest| newest.id() == id);
     let is_settled = seen.reports().any(|(_, report)| report.settled == Some(wish.number));
-    let are_moved = newest == Some(wish) && is_settled && live_in(goal) == shards.len();
+    // What it is about is not asked of workers, which may be of a version that does not know.
+    let is_told =
+        newest.is_some_and(|newest| (newest.number, newest.to, newest.waits) == (wish.number, wish.to, wish.waits));
+    let are_moved = is_told && is_settled && live_in(goal) == shards.len();
     let report =
         seen.reports().filter_map(|(_, report)| report.moved.as_ref()).find(|moved| moved.number == wish.number);
     // The report tells that it is over: whoever reads one finds the other.
     let is_there = are_moved && report.is_some();
+    // Nothing is told to go where not every pod looks.
+    let is_new_there = goal != home && newest.map(|newest| newest.to) != Some(goal.into());
     let phase = match () {
-        // The wish is left when every pod knows both stores.
-        () if !is_begun && !knows_both(seen) => SwitchPhase::Preparing,
+        () if is_new_there && !knows_both(seen) => SwitchPhase::Preparing,
         () if !is_begun => SwitchPhase::Preflight,
         () if is_there && asked.goes_back => SwitchPhase::Aborted,
         () if is_there => SwitchPhase::Completed,
@@ -84,11 +91,12 @@ pub fn switching(shop: &ValidatedShop, previous: &ShopStatus, seen: &Observation
     };
     let lacks = seen.reports().find_map(|(_, report)| report.lacks.first().cloned());
     let status = SwitchStatus {
-        id: asked.id.to_string(),
-        wish: Some(wish.number),
+        id: id.to_string(),
+        wish: Some(WishStatus { number: wish.number, to: goal, waits: wish.waits }),
+        given_up: phase == SwitchPhase::Aborted && given_up,
         phase,
-        from: asked.from,
-        to: asked.to,
+        from,
+        to,
         shards_moved: u16::try_from(moved).unwrap_or(u16::MAX),
         shards_total: shop.shards,
         bytes_copied: report.map(|report| report.bytes),
@@ -96,8 +104,8 @@ pub fn switching(shop: &ValidatedShop, previous: &ShopStatus, seen: &Observation
         report_key: report.map(|report| report.report_key.clone()),
         next_step: next_step(phase, asked, are_moved, lacks),
     };
-    let wish = Some(wish).filter(|wish| newest != Some(*wish) && phase != SwitchPhase::Preparing);
-    Switching { home: if phase == SwitchPhase::Completed { asked.to } else { home }, status: Some(status), wish }
+    let wish = Some(wish).filter(|_| !is_told && phase != SwitchPhase::Preparing);
+    Switching { home: if phase.has_ended() { goal } else { home }, status: Some(status), wish }
 }
 
 /// What a Shop asks for: about the switch that `last` is a wish of and `known` tells of, or about a new one. None as long as its data
@@ -109,23 +117,29 @@ fn asked(
     last: Option<Switch>,
 ) -> Option<Asked> {
     let wanted = storage.wanted;
-    // Nothing has to be waited for on the way back.
-    let waits = storage.switch.cut_over == CutOver::Manual && wanted != home;
-    let begins = |id, from| Asked { id, from, to: wanted, goes_back: false, waits };
+    let is_manual = storage.switch.cut_over == CutOver::Manual;
+    let begins = |id, from| Asked { id, from, to: wanted, goes_back: false, waits: is_manual };
     let Some(last) = last else { return (wanted != home).then(|| begins(1, home)) };
     let id = last.id();
-    let (from, to) = known.map_or((home, last.to.into()), |known| (known.from, known.to));
-    let is_over = known.is_some_and(|known| known.phase == SwitchPhase::Completed);
-    let action = storage.switch.action.as_ref().filter(|action| action.switch_id == id.to_string() && !is_over);
-    let asked = Asked { id, from, to, goes_back: false, waits: false };
+    // The wish tells of it when the status is lost.
+    let told = last.about.map(|about| (about.from.into(), about.to.into()));
+    let (from, to) = known.map(|known| (known.from, known.to)).or(told).unwrap_or((home, last.to.into()));
+    let on = Asked { id, from, to, goes_back: false, waits: false };
+    let back = Asked { goes_back: true, ..on };
+    let is_completed = known.is_some_and(|known| known.phase == SwitchPhase::Completed);
+    let is_aborted = known.is_some_and(|known| known.phase == SwitchPhase::Aborted);
+    let is_given_up = known.is_some_and(|known| known.given_up);
+    let action = storage.switch.action.as_ref().filter(|action| action.switch_id == id.to_string());
     Some(match action.map(|action| action.what) {
-        _ if wanted == to && is_over => asked,
-        _ if wanted == from && wanted != to && !is_over => Asked { goes_back: true, ..asked },
-        _ if wanted != to => begins(last.number.saturating_add(1), last.to.into()),
-        None => Asked { waits, ..asked },
-        Some(SwitchDo::Proceed) => asked,
-        Some(SwitchDo::Pause) => Asked { waits: true, ..asked },
-        Some(SwitchDo::Abort) => Asked { goes_back: true, ..asked },
+        _ if is_completed && wanted == to => on,
+        _ if !is_completed && wanted == from => back,
+        _ if is_completed || is_given_up || wanted != to => begins(last.number.saturating_add(1), last.to.into()),
+        Some(SwitchDo::Proceed) => on,
+        Some(SwitchDo::Pause) => Asked { waits: true, ..on },
+        Some(SwitchDo::Abort) => back,
+        None if is_aborted => back,
+        // Without a status what was said last counts.
+        None => Asked { waits: known.map_or(last.waits, |_| is_manual), ..on },
     })
 }
 
@@ -138,7 +152,7 @@ fn next_step(phase: SwitchPhase, asked: Asked, are_moved: bool, lacks: Option<St
             format!("nothing to do; pods that know the stores of {from} and {to} replace the others")
         }
         SwitchPhase::Preflight | SwitchPhase::Copying | SwitchPhase::CuttingOver if lacks.is_some() => {
-            format!("mend the other store; it goes on by itself: {}", lacks.unwrap_or_default())
+            format!("see to this, and it goes on by itself: {}", lacks.unwrap_or_default())
         }
         SwitchPhase::Preflight => format!("nothing to do; the workers are told that everything is to be in {to}"),
         SwitchPhase::CuttingOver if are_moved => {

@@ -9,7 +9,10 @@ pub use self::{
         Autoscaling, CatalogueSpec, DeletionPolicy, ExposeSpec, IngressSpec, OnPartition, OnPartitionSpec, OrdersSpec,
         Quantities, Resources, ServiceSpec, ServiceType, Shop, ShopSpec, TierSpec, WorkerAutoscaling, WorkerSpec,
     },
-    status::{Condition, ConditionStatus, QueueStatus, ShardStatus, ShopStatus, SwitchPhase, SwitchStatus, TierStatus},
+    status::{
+        Condition, ConditionStatus, QueueStatus, ShardStatus, ShopStatus, SwitchPhase, SwitchStatus, TierStatus,
+        WishStatus,
+    },
     storage::{
         AwsCredentialsSpec, AwsIdentitySpec, AwsSpec, AzureCredentialsSpec, AzureIdentitySpec, AzureSpec, CutOver,
         EmbeddedSpec, EndpointSpec, StorageProvider, StorageSpec, SwitchAction, SwitchDo, SwitchSpec, VolumeClaimSpec,

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use shop_contract::switch::Switch;
+use shop_contract::switch::{About, Switch};
 
 use super::storage::StorageProvider;
 
@@ -128,10 +128,13 @@ pub struct SwitchStatus {
     /// Which move of this shop it is, counted from 1.
     #[schemars(length(max = 20))]
     pub id: String,
-    /// Number of the newest wish that the workers are told about it; the same as `id` while there is one only.
+    /// What the workers were told last about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("format" = "int64"))]
-    pub wish: Option<u64>,
+    #[schemars(with = "WishStatus")]
+    pub wish: Option<WishStatus>,
+    /// Whether it was given up for good: everything is where it was and is wanted there, so that the next one is another.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub given_up: bool,
     /// How far it is.
     pub phase: SwitchPhase,
     /// Where everything was.
@@ -162,13 +165,34 @@ pub struct SwitchStatus {
 }
 
 impl SwitchStatus {
-    /// The newest wish about it, as far as can be told; none when it has an id that nobody gave it.
+    /// The newest wish about it; none when it has an id that nobody gave it.
     #[must_use]
     pub fn newest_wish(&self) -> Option<Switch> {
         let id = self.id.parse().ok()?;
-        let to = if self.phase == SwitchPhase::Aborted { self.from } else { self.to };
-        Some(Switch::new(self.wish.unwrap_or(id), to.into()).of(id))
+        let about = Some(About { id, from: self.from.into(), to: self.to.into() });
+        Some(match self.wish {
+            Some(WishStatus { number, to, waits }) => Switch { number, to: to.into(), waits, about },
+            None => Switch { about, ..Switch::new(id, self.to.into()) },
+        })
     }
+}
+
+/// What workers are told about a move of the shop's data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WishStatus {
+    /// Counts what they were told about all moves of this shop.
+    #[schemars(extend("format" = "int64"))]
+    pub number: u64,
+    /// Where everything is to be.
+    pub to: StorageProvider,
+    /// Whether it is only copied for now.
+    pub waits: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "it is what serde passes")]
+fn is_false(given_up: &bool) -> bool {
+    !given_up
 }
 
 /// How far a move of the shop's data is.

@@ -64,7 +64,7 @@ pub enum CutOver {
     /// As soon as they are copied.
     #[default]
     Automatic,
-    /// When `action` says `Proceed`. Until then they are copied, and what is new is copied again and again.
+    /// When `action` says `Proceed`. Until then all but the newest is copied, again and again.
     Manual,
 }
 

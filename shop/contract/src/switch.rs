@@ -14,43 +14,42 @@ pub struct Switch {
     pub number: u64,
     /// Whose store it is.
     pub to: Provider,
-    /// Number of the first wish of the same switch, when this one is a later word about it: to wait, to go on, or to go back.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    first: Option<u64>,
     /// Whether the order shards are only copied for now, and everything stays where it is.
     #[serde(default, skip_serializing_if = "is_false")]
     pub waits: bool,
+    /// Which switch it is a word about, for whoever has to find that again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<About>,
+}
+
+/// A switch that wishes are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct About {
+    /// Number of the first wish.
+    pub id: u64,
+    /// Where everything was.
+    pub from: Provider,
+    /// Where everything was to be.
+    pub to: Provider,
 }
 
 impl Switch {
-    /// The first wish of a switch, which does not wait.
+    /// A wish that says no more than number and store.
     #[must_use]
     pub fn new(number: u64, to: Provider) -> Self {
-        Self { number, to, first: None, waits: false }
-    }
-
-    /// The same wish as a word about the switch `id`.
-    #[must_use]
-    pub fn of(self, id: u64) -> Self {
-        Self { first: (id != self.number).then_some(id), ..self }
-    }
-
-    /// The same wish, which waits or does not.
-    #[must_use]
-    pub fn waiting(self, waits: bool) -> Self {
-        Self { waits, ..self }
+        Self { number, to, waits: false, about: None }
     }
 
     /// Which switch it is about: the number of its first wish.
     #[must_use]
     pub fn id(&self) -> u64 {
-        self.first.unwrap_or(self.number)
+        self.about.map_or(self.number, |about| about.id)
     }
 
     /// Whether versions that know only of number and store would do something else.
     #[must_use]
     pub fn says_more(&self) -> bool {
-        self.first.is_some() || self.waits
+        self.waits || self.id() != self.number
     }
 }
 

@@ -173,8 +173,17 @@ impl Copying {
 
     /// Copies the files that are there and were not copied yet.
     pub(super) async fn pass(&mut self) -> Result<Pass, CopyError> {
+        self.pass_of(|_| true).await
+    }
+
+    /// The same without the log, which is short-lived: for a copy that is not needed yet.
+    pub(super) async fn pass_ahead(&mut self) -> Result<Pass, CopyError> {
+        self.pass_of(|name| !name.starts_with(LOG)).await
+    }
+
+    async fn pass_of(&mut self, is_wanted: impl Fn(&str) -> bool) -> Result<Pass, CopyError> {
         let mut news = self.from.files().await?;
-        news.retain(|name, _| !self.copied.contains_key(name));
+        news.retain(|name, _| is_wanted(name) && !self.copied.contains_key(name));
         let this = &*self;
         let copies = stream::iter(news.into_keys()).map(|name| async move {
             let copied = this.copy(&name).await?;

@@ -43,7 +43,7 @@ impl Record for Leases {
 }
 
 /// Who may write a shard.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Lease {
     /// In whose store the shard lives. When that is another store than the one the lease is in, it says where the shard went,
     /// and nobody opens it here.
@@ -64,7 +64,7 @@ pub(super) struct Lease {
 }
 
 /// A worker that has a lease.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) struct Holder {
     /// Its name.
     pub(super) boot_id: BootId,

@@ -19,6 +19,8 @@ mod lease;
 mod membership;
 mod memory;
 mod metrics;
+#[cfg(test)]
+mod move_model_tests;
 mod object_store_bridge;
 mod opening;
 mod other_store;

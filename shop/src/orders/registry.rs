@@ -57,6 +57,36 @@ pub(super) enum Swap {
     Lost,
 }
 
+/// What becomes of a wish to change a lease, given what is found in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is as expected, and may be changed.
+    Write,
+    /// It was changed so already: the answer to an earlier try was lost. Nobody else writes this boot id and this epoch.
+    Written,
+    /// Somebody else was faster.
+    Lost,
+}
+
+impl Verdict {
+    /// On changing `expected` into `wanted` where `found` is.
+    pub(super) fn on(found: Option<&Lease>, expected: &Lease, wanted: &Lease) -> Self {
+        // It moved here: what is expected is the tombstone that it left in another store, and what is here, if anything, is the
+        // one of its last move away.
+        let arrives = expected.holder.is_none()
+            && expected.home == wanted.home
+            && !expected.new
+            && found.is_none_or(|found| found.home != wanted.home && found.epoch < expected.epoch);
+        if found == Some(expected) || arrives {
+            Self::Write
+        } else if found == Some(wanted) {
+            Self::Written
+        } else {
+            Self::Lost
+        }
+    }
+}
+
 /// Leases and heartbeats of a store.
 #[derive(Clone, Debug)]
 pub(super) struct Registry {
@@ -102,27 +132,15 @@ impl Registry {
         change: impl Fn(&Lease) -> Lease,
     ) -> Result<Swap, RegistryError> {
         let wanted = change(expected);
-        let is_arriving = expected.holder.is_none() && expected.home == wanted.home && !expected.new;
-        // It moved here: what is expected is the tombstone that it left in another store, and what is here, if anything, is the
-        // one of its last move away.
-        let arrives = |found: Option<&Lease>| {
-            is_arriving && found.is_none_or(|found| found.home != wanted.home && found.epoch < expected.epoch)
-        };
-        let is_as_expected = |leases: &Leases| {
-            let found = leases.shards.get(&shard);
-            found == Some(expected) || arrives(found)
-        };
-        let remembered = self.remembered().filter(|(leases, _)| is_as_expected(leases));
-        let swapped = self.change(remembered, |leases| {
-            if is_as_expected(leases) {
+        let judge = |leases: &Leases| Verdict::on(leases.shards.get(&shard), expected, &wanted);
+        let remembered = self.remembered().filter(|(leases, _)| judge(leases) == Verdict::Write);
+        let swapped = self.change(remembered, |leases| match judge(leases) {
+            Verdict::Write => {
                 leases.shards.insert(shard, wanted.clone());
                 ControlFlow::Continue(Swap::Won(wanted.clone()))
-            } else if leases.shards.get(&shard) == Some(&wanted) {
-                // The answer to an earlier try was lost, and it was done: nobody else writes my boot id and this epoch.
-                ControlFlow::Break(Swap::Won(wanted.clone()))
-            } else {
-                ControlFlow::Break(Swap::Lost)
             }
+            Verdict::Written => ControlFlow::Break(Swap::Won(wanted.clone())),
+            Verdict::Lost => ControlFlow::Break(Swap::Lost),
         });
         Ok(swapped.await?.unwrap_or(Swap::Lost))
     }

@@ -197,6 +197,15 @@ impl Stewardship {
         self.members = members;
         let read = read?;
         let switch = worker.wish(read.switch);
+        if let Some(newest) = switch.filter(|newest| Some(*newest) > read.switch) {
+            // Whoever keeps house in this store alone has to find it as well.
+            let registry = home.registry.clone();
+            self.errands.spawn(async move {
+                if let Err(error) = registry.wish(newest).await {
+                    tracing::warn!(%error, "a newer wish where the shards are to live was not passed on; it is tried again");
+                }
+            });
+        }
         for elsewhere in read.shards.values().map(|lease| lease.home).chain(switch.map(|switch| switch.to)) {
             worker.want_home(elsewhere);
         }

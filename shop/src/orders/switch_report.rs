@@ -121,17 +121,19 @@ pub(super) async fn keep_part(
     blobs::write(blobs, &key, moved, PutMode::Overwrite).await.map(drop)
 }
 
-/// What moving a shard did, once it is written, by the deadline.
+/// What moving a shard did, once it is written, by the deadline: when it last moved in this switch.
 async fn part_by(
     blobs: &dyn BlobStore,
-    number: u64,
+    switch: Switch,
     shard: u16,
     deadline: Instant,
 ) -> Result<Option<MovedShard>, RecordError> {
-    let key = blobs::key(&part_name(number, shard))?;
     loop {
-        if let Some((moved, _)) = blobs::read(blobs, &key).await? {
-            return Ok(Some(moved));
+        // It may have moved before the switch was told to wait, or to go on.
+        for number in (switch.id()..=switch.number).rev() {
+            if let Some((moved, _)) = blobs::read(blobs, &blobs::key(&part_name(number, shard))?).await? {
+                return Ok(Some(moved));
+            }
         }
         if Instant::now() >= deadline {
             return Ok(None);
@@ -189,7 +191,7 @@ impl Worker {
         let deadline = Instant::now() + PARTS_WITHIN;
         let mut shards = BTreeMap::new();
         for &shard in leases.shards.keys() {
-            if let Some(moved) = part_by(&*blobs, switch.number, shard, deadline).await? {
+            if let Some(moved) = part_by(&*blobs, switch, shard, deadline).await? {
                 shards.insert(shard, moved);
             }
         }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures::{StreamExt, TryStreamExt};
-use shop_contract::switch::Switch;
+use shop_contract::switch::{About, Switch};
 use storage_adapters::{
     BlobInfo, ErrorKind, Store,
     config::{EmbeddedConfig, Provider, StorageConfig},
@@ -155,7 +155,8 @@ async fn shards_that_are_to_wait_are_only_copied_and_go_on_or_back_when_they_are
     let shoppers = Shoppers::start(&running, 4).await;
     let wish =
         async |wish: Switch| assert!(running.worker.make_wish(wish).await.expect("the store answers"), "{wish:?}");
-    wish(Switch::new(1, AWAY).waiting(true)).await;
+    let about = Some(About { id: 1, from: BACK, to: AWAY });
+    wish(Switch { waits: true, ..Switch::new(1, AWAY) }).await;
     let copying = async {
         for shard in 0..4 {
             while files(there.path(), shard, 2).await.is_empty() {
@@ -165,9 +166,15 @@ async fn shards_that_are_to_wait_are_only_copied_and_go_on_or_back_when_they_are
     };
     tokio::time::timeout(PATIENCE, copying).await.expect("all shards are copied");
     assert!(lives_in(&running, BACK) && running.worker.ready_for().is_none(), "{:?}", running.worker.status());
-    wish(Switch::new(2, AWAY).of(1)).await;
+    wish(Switch { about, ..Switch::new(2, AWAY) }).await;
     until("all shards live in the other store", || lives_in(&running, AWAY)).await;
-    wish(Switch::new(3, BACK).of(1)).await;
+    let found = async {
+        while leases(there.path()).await.switch.is_none_or(|found| found.waits) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, found).await.expect("whoever looks only there finds that it may go on");
+    wish(Switch { about, ..Switch::new(3, BACK) }).await;
     until("all shards are back", || lives_in(&running, BACK)).await;
     let orders = shoppers.end().await;
     assert_stored(here.path(), BACK, &running, &orders).await;

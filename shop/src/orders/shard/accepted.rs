@@ -218,6 +218,10 @@ impl Shard {
 
     /// Deletes parked commands that are kept elsewhere.
     pub(in crate::orders) async fn forget_parked(&self, commands: &[DeadCommand]) -> Result<(), ShardError> {
+        let _forgetting = self.tasks.token();
+        if self.is_closing() {
+            return Err(ShardError::NotOwner);
+        }
         for DeadCommand { command: QueuedCommand { order, request }, .. } in commands {
             let _turn = self.turn(*order).await;
             let mut batch = WriteBatch::new();

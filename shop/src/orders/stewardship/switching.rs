@@ -11,6 +11,7 @@ use std::{
 };
 
 use shop_contract::switch::Switch;
+use storage_adapters::config::Provider;
 use tokio::{
     task::{AbortHandle, JoinError},
     time::Instant,
@@ -96,6 +97,8 @@ pub(super) struct Moved {
     copied: Option<Copying>,
     /// Shards that need not be waited for again, since it has in vain.
     waited_for: BTreeSet<u16>,
+    /// Where it was to move.
+    to: Provider,
 }
 
 /// A shard that was copied and has not moved.
@@ -162,7 +165,12 @@ impl Stewardship {
         if is_early || !self.moving.is_empty() || self.worker.is_leaving() || !to.term().takes_gifts() {
             return;
         }
+        let not_moved = self.not_moved.len();
         self.not_moved.retain(|number, _| self.held.contains_key(number));
+        if self.not_moved.len() < not_moved {
+            // What was in the way may have gone with its shard.
+            self.note_obstacle(to.provider);
+        }
         let leases = self.worker.service.leases();
         self.waited_for
             .retain(|number| leases.shards.get(number).is_some_and(|lease| lease.home == self.home.provider));
@@ -188,7 +196,7 @@ impl Stewardship {
 
     pub(super) fn moved(&mut self, moved: Result<Moved, JoinError>) {
         match moved {
-            Ok(Moved { number, was_closed, failure, copied, waited_for }) => {
+            Ok(Moved { number, was_closed, failure, copied, waited_for, to }) => {
                 if self.moving.remove(&number).is_some() && was_closed {
                     self.held.remove(&number);
                     self.open_what_was_given();
@@ -210,13 +218,7 @@ impl Stewardship {
                     };
                     self.not_moved.insert(number, not_moved);
                 }
-                if let Some(to) = self.worker.wish(None).map(|wish| wish.to) {
-                    let last = self.not_moved.iter().filter(|(_, not_moved)| not_moved.goes_last());
-                    let stuck = last.filter_map(|(number, not_moved)| Some((number, not_moved.failure.as_ref()?)));
-                    let obstacle =
-                        stuck.map(|(number, why)| format!("the order shard {number} cannot yet: {why}")).next();
-                    self.worker.note_obstacle(to, obstacle);
-                }
+                self.note_obstacle(to);
             }
             Err(error) if error.is_cancelled() => {}
             Err(error) => {
@@ -226,6 +228,14 @@ impl Stewardship {
                 self.drop_what_is_not_served();
             }
         }
+    }
+
+    /// Tells what keeps shards from moving to a store, if anything does.
+    fn note_obstacle(&self, to: Provider) {
+        let last = self.not_moved.iter().filter(|(_, not_moved)| not_moved.goes_last());
+        let mut stuck = last.filter_map(|(number, not_moved)| Some((number, not_moved.failure.as_ref()?)));
+        let obstacle = stuck.next().map(|(number, why)| format!("the order shard {number} cannot yet: {why}"));
+        self.worker.note_obstacle(to, obstacle);
     }
 
     /// Ends the moves that only copy, and waits for those that hold a shard.
@@ -292,7 +302,8 @@ impl Move {
         let was_closed = self.holds.load(Ordering::SeqCst);
         let has_moved = was_closed && moved.is_ok();
         let failure = moved.err().map(|error| with_causes(&error));
-        Moved { number, was_closed, failure, copied: (!has_moved).then_some(copying), waited_for }
+        let copied = (!has_moved).then_some(copying);
+        Moved { number, was_closed, failure, copied, waited_for, to: self.to.provider }
     }
 
     /// The copy that was begun, or a new one.
@@ -313,8 +324,12 @@ impl Move {
     async fn try_run(&self, copying: &mut Copying, waited_for: &mut BTreeSet<u16>) -> Result<(), MoveError> {
         let number = self.shard.number;
         copying.look_again().await?;
+        if self.switch.waits {
+            copying.pass_ahead().await?;
+            return Ok(());
+        }
         catch_up(copying).await?;
-        if self.switch.waits || !self.wait_for_turn(waited_for).await || !self.to.term().takes_gifts() {
+        if !self.wait_for_turn(waited_for).await || !self.to.term().takes_gifts() {
             return Ok(());
         }
         catch_up(copying).await?;
