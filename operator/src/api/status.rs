@@ -133,7 +133,7 @@ pub struct SwitchStatus {
     #[schemars(with = "WishStatus")]
     pub wish: Option<WishStatus>,
     /// Whether it was given up for good: everything is where it was and is wanted there, so that the next one is another.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub given_up: bool,
     /// How far it is.
     pub phase: SwitchPhase,
@@ -188,11 +188,6 @@ pub struct WishStatus {
     pub to: StorageProvider,
     /// Whether it is only copied for now.
     pub waits: bool,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "it is what serde passes")]
-fn is_false(given_up: &bool) -> bool {
-    !given_up
 }
 
 /// How far a move of the shop's data is.

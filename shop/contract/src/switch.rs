@@ -15,7 +15,7 @@ pub struct Switch {
     /// Whose store it is.
     pub to: Provider,
     /// Whether the order shards are only copied for now, and everything stays where it is.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub waits: bool,
     /// Which switch it is a word about, for whoever has to find that again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,11 +51,6 @@ impl Switch {
     pub fn says_more(&self) -> bool {
         self.waits || self.id() != self.number
     }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "it is what serde passes")]
-fn is_false(waits: &bool) -> bool {
-    !waits
 }
 
 /// What moving all of a shop's data did, as the report in the store that it moved to sums it up.

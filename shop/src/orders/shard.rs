@@ -24,7 +24,7 @@ use tokio::{
     task::JoinHandle,
     time::Instant,
 };
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 use crate::domain::{
     Command, CommandRecord, Decision, IdempotencyKey, Order, OrderId, Outcome, Refusal, Request, Status, apply,
@@ -298,17 +298,20 @@ impl Shard {
         self.turns[turn].lock().await
     }
 
-    fn enter(&self) -> Result<tokio_util::task::task_tracker::TaskTrackerToken, ShardError> {
-        // The token first: whoever closes sets the flag and then waits for all tokens.
-        let token = self.tasks.token();
+    fn enter(&self) -> Result<TaskTrackerToken, ShardError> {
+        let token = self.keep_open();
         // Before anything else: a store without room takes the worker's heartbeats, and so its shards, away as well.
         if self.gate.is_full() {
             return Err(ShardError::Full);
         }
-        if self.is_closing() || !self.term.holds() {
-            return Err(ShardError::NotOwner);
-        }
-        Ok(token)
+        token.filter(|_| self.term.holds()).ok_or(ShardError::NotOwner)
+    }
+
+    /// What closing waits for; none when it has begun.
+    fn keep_open(&self) -> Option<TaskTrackerToken> {
+        // The token first: whoever closes sets the flag and then waits for all tokens.
+        let token = self.tasks.token();
+        (!self.is_closing()).then_some(token)
     }
 
     /// Decides about a command that its customer waits for.

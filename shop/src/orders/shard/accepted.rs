@@ -169,11 +169,7 @@ impl Shard {
     /// [forgotten](Self::forget_parked).
     pub(in crate::orders) async fn look_over_parked(&self) -> Vec<DeadCommand> {
         let mut dead = Vec::new();
-        // The token first, as whoever enters does: closing waits for it.
-        let _looking = self.tasks.token();
-        if self.is_closing() {
-            return dead;
-        }
+        let Some(_looking) = self.keep_open() else { return dead };
         let now = self.wall.wall();
         let (look_at, overdue) = self.parking().take_due(now);
         for order in look_at {
@@ -218,10 +214,7 @@ impl Shard {
 
     /// Deletes parked commands that are kept elsewhere.
     pub(in crate::orders) async fn forget_parked(&self, commands: &[DeadCommand]) -> Result<(), ShardError> {
-        let _forgetting = self.tasks.token();
-        if self.is_closing() {
-            return Err(ShardError::NotOwner);
-        }
+        let _forgetting = self.keep_open().ok_or(ShardError::NotOwner)?;
         for DeadCommand { command: QueuedCommand { order, request }, .. } in commands {
             let _turn = self.turn(*order).await;
             let mut batch = WriteBatch::new();
