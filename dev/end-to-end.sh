@@ -57,13 +57,15 @@ begin() {
     tests "$@" >"$LOGS/$1" 2>&1 &
     running[$1]=$!
 }
+if [[ ${CLUSTER:-local} == local ]]; then
+    emulators=$(print_emulators)
+    eval "$emulators"
+fi
 if [[ $PROVIDERS =~ embedded ]]; then
     # Without names it runs everything but the long ones.
     if (($#)); then begin embedded "$@"; else begin embedded --skip soak:: --skip victims::; fi
 fi
 if [[ ${CLUSTER:-local} == local ]]; then
-    emulators=$(print_emulators)
-    eval "$emulators"
     (($#)) || set -- "${ON_EVERY_PROVIDER[@]}"
     [[ ! $PROVIDERS =~ aws ]] || begin aws "$@"
     [[ ! $PROVIDERS =~ azure ]] || begin azure "$@"

@@ -94,6 +94,33 @@ fn a_shop_uses_the_other_clouds_whose_settings_stand_beside() {
 }
 
 #[test]
+fn pods_mount_the_volume_beside_each_other_for_as_long_as_a_disk_has_a_part_in_a_switch() {
+    let affinity = "/affinity/podAffinity/requiredDuringSchedulingIgnoredDuringExecution/0/labelSelector/matchLabels";
+    for (home, wanted) in [("Azure", "Embedded"), ("Embedded", "Azure")] {
+        let mut spec = on_azure();
+        spec["storage"]["provider"] = json!(wanted);
+        let before = json!({ "provider": home });
+        let shop = validated(spec.clone()).at_home(&serde_json::from_value(before).expect("a status"));
+        let config = render_config(&shop, false).expect("renders");
+        let parsed = ShopConfig::parse(&config.text).expect("parses").storage;
+        assert_eq!(parsed.provider.to_string(), home);
+        assert!(parsed.azure.is_some() && parsed.embedded.is_some());
+        let children = build(&shop, &config, &settings());
+        assert!(children.iter().any(|child| child.kind() == ChildKind::PersistentVolumeClaim));
+        for child in children.iter().filter(|child| child.kind() == ChildKind::Deployment) {
+            let template = serde_json::to_value(child).expect("JSON")["spec"]["template"].take();
+            assert_eq!(template["metadata"]["labels"]["cloudshop.dev/volume"], "true");
+            let pod = &template["spec"];
+            let mounts = pod["containers"][0]["volumeMounts"].as_array().expect("mounts");
+            assert!(mounts.iter().any(|mount| mount["mountPath"] == "/var/lib/cloudshop"));
+            assert!(pod.get("topologySpreadConstraints").is_none());
+            let beside = pod.pointer(affinity).expect("they run beside each other");
+            assert_eq!(beside.get("cloudshop.dev/volume").is_some(), home == "Azure", "{beside}");
+        }
+    }
+}
+
+#[test]
 fn a_cloud_that_cannot_be_meant_is_refused_also_where_it_is_not_the_home() {
     let mut spec = on_azure();
     spec["storage"]["aws"]["bucket"] = json!("Corner");

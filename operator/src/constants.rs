@@ -39,6 +39,9 @@ pub const ANNOTATION_AZURE_CLIENT: &str = "azure.workload.identity/client-id";
 /// Label on pods: that they are given the token of their service account for Entra ID.
 pub const LABEL_AZURE_IDENTITY: &str = "azure.workload.identity/use";
 
+/// Label on pods: that they mount the shop's volume.
+pub const LABEL_VOLUME: &str = "cloudshop.dev/volume";
+
 /// The shop's program in its image.
 pub const PROGRAM: &str = "/shop";
 /// Where pods find their config and token.

@@ -41,7 +41,8 @@ fn a_store_that_was_taken_over_is_told_as_such() {
 
 #[test]
 fn each_phase_of_a_switch_is_told_once() {
-    let shop = validated(on_azure()).at_home(Some(StorageProvider::Aws));
+    let mut before = ShopStatus { provider: Some(StorageProvider::Aws), store_initialised: Some(true), ..no_status() };
+    let shop = validated(on_azure()).at_home(&before);
     let seen = |switch: Option<Switch>, home| {
         let mut seen = all_serving();
         if let Report::Told(report) = &mut seen.pods[2].report {
@@ -54,7 +55,6 @@ fn each_phase_of_a_switch_is_told_once() {
         seen
     };
     let wish = Some(Switch::new(1, Provider::Azure));
-    let mut before = ShopStatus { provider: Some(StorageProvider::Aws), store_initialised: Some(true), ..no_status() };
     for (seen, expected) in [
         (seen(None, Provider::Aws), &["Created", "Ready", "Preflight"][..]),
         (seen(None, Provider::Aws), &[]),

@@ -1,5 +1,8 @@
 //! Shops and what is seen of them, for the tests of this crate. No I/O.
 
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 use shop_contract::{
@@ -149,7 +152,7 @@ pub(crate) fn told(shards: &[u16]) -> PodStatus {
         store_owner: Some(UID.into()),
         waiting: Vec::new(),
         shards: shards.iter().map(|&shard| OwnedShard { shard, epoch: 7, home: None }).collect(),
-        queue: Some(QueueStatus { depth: 0, dead_letters: 0 }),
+        queue: Some(QueueStatus { depth: 0, elsewhere: BTreeMap::new(), dead_letters: 0, age_millis: 0 }),
         lacks: Vec::new(),
         switch: None,
         settled: None,
@@ -171,6 +174,7 @@ pub(crate) fn all_serving() -> Observation {
         web: Some(serving(2)),
         worker: Some(serving(1)),
         pods: vec![pod("corner-web-a", Component::Web), pod("corner-web-b", Component::Web), worker],
+        since: Timestamp::UNIX_EPOCH,
         claim_bound: true,
         service: ServiceState::default(),
     }

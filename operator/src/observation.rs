@@ -1,5 +1,6 @@
 //! What is seen of a shop in the cluster, and how it is read off the Kubernetes objects. No I/O.
 
+use jiff::Timestamp;
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{ContainerStatus, PersistentVolumeClaim, Pod, Service},
@@ -17,6 +18,8 @@ pub struct Observation {
     pub worker: Option<DeploymentState>,
     /// The pods of both.
     pub pods: Vec<PodState>,
+    /// When it was begun to look.
+    pub since: Timestamp,
     /// Whether the Embedded store's claim has its volume; a store in a cloud needs none.
     pub claim_bound: bool,
     /// How the Service is reached from outside the cluster.

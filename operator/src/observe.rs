@@ -1,5 +1,6 @@
 //! Looks at what became of a shop in the cluster. Does I/O: the Kubernetes API and the shop's pods.
 
+use jiff::Timestamp;
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{PersistentVolumeClaim, Pod, Service},
@@ -36,6 +37,7 @@ pub async fn observe(
     shop: &ValidatedShop,
     token: Option<&Token>,
 ) -> Result<Observation, ObserveError> {
+    let since = Timestamp::now();
     let failed = |what| move |source| ObserveError { what, source: Box::new(source) };
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), &shop.namespace);
     let pods: Api<Pod> = Api::namespaced(client.clone(), &shop.namespace);
@@ -58,7 +60,8 @@ pub async fn observe(
         web: web.as_ref().map(deployment_state),
         worker: worker.as_ref().map(deployment_state),
         pods,
-        claim_bound: shop.storage.cloud().is_some() || claim.as_ref().is_some_and(claim_bound),
+        since,
+        claim_bound: shop.storage.volume().is_none() || claim.as_ref().is_some_and(claim_bound),
         service: service.as_ref().map(service_state).unwrap_or_default(),
     })
 }

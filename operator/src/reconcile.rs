@@ -113,7 +113,7 @@ async fn reconcile_shop(context: &Context, namespace: &str, name: &str) -> Resul
     };
     let before = found.status();
     let shop = match found.parse() {
-        Ok(shop) => shop.at_home(before.provider),
+        Ok(shop) => shop.at_home(&before),
         Err(error) => {
             let after = status::invalid(&before, found.generation(), &error.to_string(), Timestamp::now());
             report(context, &found, None, &before, after).await?;
@@ -126,8 +126,9 @@ async fn reconcile_shop(context: &Context, namespace: &str, name: &str) -> Resul
     }
     let token = changed.as_ref().ok().and_then(Option::as_ref);
     let seen = observe(&context.client, &context.pods, &shop, token).await?;
-    let after = status(&shop, &before, &seen, &outcome(&shop, &changed), Timestamp::now());
-    let wish = switching(&shop, &before, &seen, &after.shards).wish;
+    let now = Timestamp::now();
+    let after = status(&shop, &before, &seen, &outcome(&shop, &changed), now);
+    let wish = switching(&shop, &before, &seen, &after.shards, now).wish;
     if let (Some(wish), Some(token)) = (wish, token) {
         context.pods.leave_wish(&seen.pods, token, wish).await;
     }

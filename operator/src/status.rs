@@ -105,7 +105,7 @@ pub fn status(
         None => conditions.set(ConditionType::Degraded, false, Reason::AsExpected, "nothing is wrong"),
     }
     let shards = shards(shop, previous, seen);
-    let Switching { home, status: switch, .. } = switching(shop, previous, seen, &shards);
+    let Switching { home, status: switch, .. } = switching(shop, previous, seen, &shards, now);
     if let Some(SwitchStatus { phase, next_step, from, to, .. }) = &switch {
         let message = format!("from {from} to {to}: {next_step}");
         conditions.set(ConditionType::Switching, !phase.has_ended(), Reason::Switch(*phase), &message);
@@ -224,7 +224,7 @@ pub(crate) fn shards(shop: &ValidatedShop, previous: &ShopStatus, seen: &Observa
     (0..shop.shards)
         .map(|id| {
             let before = previous.shards.iter().find(|shard| shard.id == id);
-            let home = before.map_or(shop.storage.provider_name(), |shard| shard.home);
+            let home = before.map_or(shop.storage.home, |shard| shard.home);
             let owner = seen
                 .reports()
                 .flat_map(|(pod, report)| report.shards.iter().map(move |owned| (owned, pod)))

@@ -1,6 +1,10 @@
 //! Where a shop's data is to be, what to do about that next, and how far it is on its way, as a function of what was seen. No I/O.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use shop_contract::switch::{About, Switch};
+use storage_adapters::config::Provider;
 
 use crate::{
     api::{CutOver, ShardStatus, ShopStatus, StorageProvider, SwitchDo, SwitchPhase, SwitchStatus, WishStatus},
@@ -8,6 +12,9 @@ use crate::{
     observation::Observation,
     validate::{Storage, ValidatedShop},
 };
+
+/// How much the clocks of two operators may differ, of which the one takes over from the other.
+const CLOCKS_APART: Duration = Duration::from_secs(10);
 
 /// What is known of the way of a shop's data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +38,8 @@ struct Asked {
     goes_back: bool,
     /// Whether each shard is to stay where it is for now.
     waits: bool,
+    /// Where everything is to be after this switch, when that is another provider still.
+    next: Option<StorageProvider>,
 }
 
 impl Asked {
@@ -41,8 +50,14 @@ impl Asked {
 
 /// Finds out where the data of a shop is to be and how far it is. `shards` is who owns which, and where they live.
 #[must_use]
-pub fn switching(shop: &ValidatedShop, previous: &ShopStatus, seen: &Observation, shards: &[ShardStatus]) -> Switching {
-    let home = shop.storage.provider_name();
+pub fn switching(
+    shop: &ValidatedShop,
+    previous: &ShopStatus,
+    seen: &Observation,
+    shards: &[ShardStatus],
+    now: Timestamp,
+) -> Switching {
+    let home = shop.storage.home;
     let newest = seen.reports().filter_map(|(_, report)| report.switch).max();
     let last = newest.max(previous.switch.as_ref().and_then(SwitchStatus::newest_wish));
     let known = previous.switch.as_ref().filter(|status| last.is_some_and(|last| last.id().to_string() == status.id));
@@ -61,9 +76,12 @@ pub fn switching(shop: &ValidatedShop, previous: &ShopStatus, seen: &Observation
         },
     };
     let given_up = asked.goes_back && shop.storage.wanted == from;
-    let ended = known
-        .filter(|status| status.phase.has_ended() && status.newest_wish().map(|told| told.number) == Some(wish.number));
-    if let Some(status) = ended {
+    // Pods that begin where everything is have yet to find the wish.
+    let arrived = known.filter(|status| status.newest_wish().map(|told| told.number) == Some(wish.number));
+    if let Some(status) = arrived.filter(|status| status.phase == SwitchPhase::Draining) {
+        return Switching { home, status: Some(drain(status, asked, seen, now)), wish: None };
+    }
+    if let Some(status) = arrived.filter(|status| status.phase.has_ended()) {
         let given_up = given_up || status.given_up;
         return Switching { home, status: Some(SwitchStatus { given_up, ..status.clone() }), wish: None };
     }
@@ -82,9 +100,10 @@ pub fn switching(shop: &ValidatedShop, previous: &ShopStatus, seen: &Observation
     // Nothing is told to go where not every pod looks.
     let is_new_there = goal != home && newest.map(|newest| newest.to) != Some(goal.into());
     let phase = match () {
-        () if is_new_there && !knows_both(seen) => SwitchPhase::Preparing,
+        () if is_new_there && !are_all_new(seen) => SwitchPhase::Preparing,
         () if !is_begun => SwitchPhase::Preflight,
         () if is_there && asked.goes_back => SwitchPhase::Aborted,
+        () if is_there && from == StorageProvider::Embedded => SwitchPhase::Draining,
         () if is_there => SwitchPhase::Completed,
         () if moved == 0 && !asked.goes_back => SwitchPhase::Copying,
         () => SwitchPhase::CuttingOver,
@@ -102,10 +121,25 @@ pub fn switching(shop: &ValidatedShop, previous: &ShopStatus, seen: &Observation
         bytes_copied: report.map(|report| report.bytes),
         longest_hold_millis: report.and_then(|report| report.longest_hold_millis),
         report_key: report.map(|report| report.report_key.clone()),
+        draining_since: None,
         next_step: next_step(phase, asked, are_moved, lacks),
     };
     let wish = Some(wish).filter(|_| !is_told && phase != SwitchPhase::Preparing);
-    Switching { home: if phase.has_ended() { goal } else { home }, status: Some(status), wish }
+    Switching { home: if is_there { goal } else { home }, status: Some(status), wish }
+}
+
+/// How far a switch is of which nothing is left but the queue of a disk. Pods go on mounting the disk until no pod is left that may
+/// put commands there, and the queue was seen empty after that: its count is exact.
+fn drain(status: &SwitchStatus, asked: Asked, seen: &Observation, now: Timestamp) -> SwitchStatus {
+    let draining_since = status.draining_since.or_else(|| are_all_new(seen).then_some(now));
+    let is_empty = |since: Timestamp| {
+        let queues = seen.reports().filter_map(|(_, report)| report.queue.as_ref());
+        let mut empty = queues.filter(|queue| queue.elsewhere.get(&Provider::Embedded) == Some(&0));
+        empty.any(|queue| since + CLOCKS_APART < seen.since - Duration::from_millis(queue.age_millis))
+    };
+    let is_drained = draining_since.is_some_and(is_empty);
+    let phase = if is_drained { SwitchPhase::Completed } else { SwitchPhase::Draining };
+    SwitchStatus { phase, draining_since, next_step: next_step(phase, asked, true, None), ..status.clone() }
 }
 
 /// What a Shop asks for: about the switch that `last` is a wish of and `known` tells of, or about a new one. None as long as its data
@@ -118,13 +152,14 @@ fn asked(
 ) -> Option<Asked> {
     let wanted = storage.wanted;
     let is_manual = storage.switch.cut_over == CutOver::Manual;
-    let begins = |id, from| Asked { id, from, to: wanted, goes_back: false, waits: is_manual };
+    let begins = |id, from| Asked { id, from, to: wanted, goes_back: false, waits: is_manual, next: None };
     let Some(last) = last else { return (wanted != home).then(|| begins(1, home)) };
     let id = last.id();
     // The wish tells of it when the status is lost.
     let told = last.about.map(|about| (about.from.into(), about.to.into()));
     let (from, to) = known.map(|known| (known.from, known.to)).or(told).unwrap_or((home, last.to.into()));
-    let on = Asked { id, from, to, goes_back: false, waits: false };
+    let next = Some(wanted).filter(|wanted| ![from, to].contains(wanted));
+    let on = Asked { id, from, to, goes_back: false, waits: false, next };
     let back = Asked { goes_back: true, ..on };
     let is_completed = known.is_some_and(|known| known.phase == SwitchPhase::Completed);
     let is_aborted = known.is_some_and(|known| known.phase == SwitchPhase::Aborted);
@@ -133,7 +168,10 @@ fn asked(
     Some(match action.map(|action| action.what) {
         _ if is_completed && wanted == to => on,
         _ if !is_completed && wanted == from => back,
-        _ if is_completed || is_given_up || wanted != to => begins(last.number.saturating_add(1), last.to.into()),
+        // A third provider comes after the switch that is under way: some shards are in the first one still.
+        _ if is_completed || is_given_up || (is_aborted && wanted != to) => {
+            begins(last.number.saturating_add(1), last.to.into())
+        }
         Some(SwitchDo::Proceed) => on,
         Some(SwitchDo::Pause) => Asked { waits: true, ..on },
         Some(SwitchDo::Abort) => back,
@@ -145,9 +183,9 @@ fn asked(
 
 /// What somebody who looks at the Shop has to do, or to wait for.
 fn next_step(phase: SwitchPhase, asked: Asked, are_moved: bool, lacks: Option<String>) -> String {
-    let Asked { id, from, to, goes_back, waits } = asked;
+    let Asked { id, from, to, goes_back, waits, next } = asked;
     let goal = asked.goal();
-    match phase {
+    let step = match phase {
         SwitchPhase::Preparing => {
             format!("nothing to do; pods that know the stores of {from} and {to} replace the others")
         }
@@ -171,17 +209,27 @@ fn next_step(phase: SwitchPhase, asked: Asked, are_moved: bool, lacks: Option<St
         SwitchPhase::Copying | SwitchPhase::CuttingOver => {
             format!("nothing to do; the shards move to {to} one after the other while the shop sells")
         }
+        SwitchPhase::Draining => format!(
+            "nothing to do; pods that begin in {to} replace the others, and then what waits in the queue of {from} goes to {to}"
+        ),
+        SwitchPhase::Completed if from == StorageProvider::Embedded => format!(
+            "the pods use the volume no more, and it keeps what was in {from}; delete its claim when that is of no use any more"
+        ),
         SwitchPhase::Completed => format!(
             "what was in {from} is kept there; leave its settings in the Shop until its queue is empty, then remove them and clean up"
         ),
         SwitchPhase::Aborted => format!(
             "everything is in {from}, and copies of it in {to}; write spec.storage.provider: {from} to leave it so, or spec.storage.switch.action {{switchId: \"{id}\", do: Proceed}} to move after all"
         ),
+    };
+    match next {
+        Some(next) => format!("{step}; after this everything moves to {next}"),
+        None => step,
     }
 }
 
-/// Whether all pods are of the newest config, which names both stores; one that is on its way out counts as well.
-fn knows_both(seen: &Observation) -> bool {
+/// Whether all pods are of the newest config; one that is on its way out counts as well.
+fn are_all_new(seen: &Observation) -> bool {
     let is_new = |component| {
         seen.deployment(component).is_some_and(|state| state.rolled_out() && state.available >= state.desired)
     };

@@ -1,5 +1,4 @@
-use shop_contract::status::{OwnedShard, PodStatus};
-use storage_adapters::config::Provider;
+use shop_contract::status::{OwnedShard, PodStatus, QueueStatus};
 
 use super::*;
 use crate::{
@@ -11,13 +10,14 @@ use crate::{
 
 const AWS: StorageProvider = StorageProvider::Aws;
 const AZURE: StorageProvider = StorageProvider::Azure;
+const EMBEDDED: StorageProvider = StorageProvider::Embedded;
 
 /// A shop whose four shards were seen in Aws, and which is wanted in `wanted`.
 fn shop(wanted: StorageProvider) -> (ValidatedShop, ShopStatus) {
     let mut spec = on_azure();
     spec["storage"]["provider"] = wanted.to_string().into();
     let before = ShopStatus { provider: Some(AWS), store_initialised: Some(true), ..no_status() };
-    (validated(spec).at_home(Some(AWS)), before)
+    (validated(spec).at_home(&before), before)
 }
 
 /// A shop that serves, whose only worker found this wish, is done with all but the shards, and has so many shards in Azure. It
@@ -48,10 +48,9 @@ fn looked_at(
 ) -> (Switching, ShopStatus) {
     let (mut shop, _) = shop(wanted);
     shop.storage.switch = asked;
-    // Without a status pods begin where the Shop says.
-    let shop = shop.at_home(before.provider.or(Some(wanted)));
+    let shop = shop.at_home(before);
     let shards = crate::status::shards(&shop, before, seen);
-    let found = switching(&shop, before, seen, &shards);
+    let found = switching(&shop, before, seen, &shards, seen.since + Duration::from_secs(1));
     let after = ShopStatus { provider: Some(found.home), switch: found.status.clone(), shards, ..before.clone() };
     (found, after)
 }
@@ -257,4 +256,92 @@ fn a_store_that_cannot_be_used_is_named() {
     let (found, _) = looked(AZURE, &before, &seen);
     let next_step = next_step(&found);
     assert!(next_step.contains("see to this") && next_step.contains("the container is missing"), "{next_step}");
+}
+
+/// What is seen of a shop whose data was on a disk and is in Azure, `seconds` after the first look: whether all pods begin there, and
+/// what its worker counted so many seconds before.
+fn emptying(seconds: i64, all_new: bool, on_disk: Option<u64>, age_seconds: u64) -> Observation {
+    let mut seen = seen(None, false, 4);
+    seen.since = Timestamp::UNIX_EPOCH + Duration::from_secs(seconds.unsigned_abs());
+    seen.web.as_mut().expect("a Deployment").current = all_new;
+    if let Report::Told(report) = &mut seen.pods[2].report {
+        let elsewhere = on_disk.map(|depth| (Provider::Embedded, depth)).into_iter().collect();
+        report.queue = Some(QueueStatus { depth: 0, elsewhere, dead_letters: 0, age_millis: age_seconds * 1_000 });
+    }
+    seen
+}
+
+#[test]
+fn a_disk_is_used_until_its_queue_is_seen_empty_after_the_last_pod_that_began_there() {
+    let (_, before) = shop(AZURE);
+    let before = ShopStatus { provider: Some(EMBEDDED), ..before };
+    let told = Switch {
+        number: 1,
+        to: Provider::Azure,
+        waits: false,
+        about: Some(About { id: 1, from: Provider::Embedded, to: Provider::Azure }),
+    };
+    let volume = |before: &ShopStatus| shop(AZURE).0.at_home(before).storage.volume().is_some();
+    let (found, before) = looked(AZURE, &before, &seen(None, false, 0));
+    assert_eq!((phase(&found), found.wish), (Some((SwitchPhase::Preflight, 0)), Some(told)));
+    let (found, mut before) = looked(AZURE, &before, &seen(Some(told), true, 4));
+    assert_eq!((phase(&found), found.home), (Some((SwitchPhase::Draining, 4)), AZURE));
+    for (seen, why) in [
+        (emptying(0, false, Some(0), 0), "pods that began on the disk are there"),
+        (emptying(10, true, Some(0), 0), "the last of them went only now"),
+        (emptying(40, true, Some(0), 25), "that was counted before"),
+        (emptying(60, true, Some(3), 0), "something is there"),
+        (emptying(61, true, None, 0), "the disk did not answer"),
+    ] {
+        let found;
+        (found, before) = looked(AZURE, &before, &seen);
+        assert_eq!((phase(&found), found.home, found.wish), (Some((SwitchPhase::Draining, 4)), AZURE, None), "{why}");
+        assert!(volume(&before), "{why}");
+    }
+    let (found, before) = looked(AZURE, &before, &emptying(62, true, Some(0), 1));
+    assert_eq!((phase(&found), found.home), (Some((SwitchPhase::Completed, 4)), AZURE));
+    assert!(next_step(&found).contains("delete its claim"), "{}", next_step(&found));
+    assert!(!volume(&before));
+}
+
+#[test]
+fn a_disk_that_is_left_is_gone_back_to() {
+    let (_, before) = shop(AZURE);
+    let before = ShopStatus { provider: Some(EMBEDDED), ..before };
+    let (_, before) = looked(AZURE, &before, &seen(None, false, 0));
+    let told = before.switch.as_ref().and_then(SwitchStatus::newest_wish);
+    let (_, before) = looked(AZURE, &before, &seen(told, true, 4));
+    let (found, before) = looked(EMBEDDED, &before, &emptying(5, false, Some(0), 0));
+    assert_eq!(
+        (phase(&found), found.wish),
+        (Some((SwitchPhase::Preparing, 4)), None),
+        "pods that begin in Azure come first"
+    );
+    let (found, _) = looked(EMBEDDED, &before, &emptying(6, true, Some(0), 0));
+    assert_eq!(found.wish.map(|wish| (wish.number, wish.to)), Some((2, Provider::Embedded)));
+    assert!(
+        found
+            .status
+            .is_some_and(|status| status.phase == SwitchPhase::Preflight || status.phase == SwitchPhase::CuttingOver)
+    );
+}
+
+#[test]
+fn a_third_provider_comes_after_the_switch_that_is_under_way() {
+    let (_, before) = shop(AZURE);
+    let before = ShopStatus { provider: Some(EMBEDDED), ..before };
+    let (_, before) = looked(AZURE, &before, &seen(None, false, 0));
+    let told = before.switch.as_ref().and_then(SwitchStatus::newest_wish);
+    let (_, before) = looked(AZURE, &before, &seen(told, false, 1));
+    let (found, before) = looked(AWS, &before, &seen(told, false, 2));
+    assert_eq!((phase(&found), found.wish), (Some((SwitchPhase::CuttingOver, 2)), None));
+    assert!(next_step(&found).contains("after this everything moves to Aws"), "{}", next_step(&found));
+    let (found, before) = looked(AWS, &before, &seen(told, true, 4));
+    assert_eq!((phase(&found), found.home), (Some((SwitchPhase::Draining, 4)), AZURE));
+    let (_, before) = looked(AWS, &before, &emptying(0, true, Some(0), 0));
+    let (found, before) = looked(AWS, &before, &emptying(60, true, Some(0), 0));
+    assert_eq!(phase(&found), Some((SwitchPhase::Completed, 4)));
+    let (found, _) = looked(AWS, &before, &seen(told, true, 4));
+    let status = found.status.expect("a switch");
+    assert_eq!((status.id.as_str(), status.from, status.to), ("2", AZURE, AWS));
 }

@@ -9,7 +9,7 @@ use storage_adapters::config::StorageConfigError;
 use crate::{
     api::{
         Autoscaling, DeletionPolicy, IngressSpec, OnPartitionSpec, Quantities, Resources, ServiceType, Shop, ShopSpec,
-        StorageProvider, StorageSpec, SwitchSpec, WorkerAutoscaling,
+        ShopStatus, StorageProvider, StorageSpec, SwitchSpec, WorkerAutoscaling,
     },
     cloud::CloudStore,
     names::{MAX_SHOP_NAME, Names},
@@ -108,24 +108,23 @@ pub struct Storage {
     pub wanted: StorageProvider,
     /// How it gets there.
     pub switch: SwitchSpec,
-    /// Where pods look for it first, with the settings of that.
-    pub provider: Provider,
-    /// Other clouds whose settings stand beside: second ways out under availability.
-    pub others: Vec<CloudStore>,
+    /// Where pods look for it first.
+    pub home: StorageProvider,
+    /// The clouds whose settings there are; each but the home is a second way out under availability.
+    clouds: Vec<CloudStore>,
+    /// What a disk of the cluster is asked for by.
+    claim: VolumeClaim,
+    /// Whether pods mount it: the data is there, is to be, or has to be taken away whole.
+    mounts_volume: bool,
 }
 
-/// A provider and its settings.
+/// The claim of one volume of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Provider {
-    /// A cloud, or servers that stand in for it.
-    Cloud(Box<CloudStore>),
-    /// One volume of the cluster.
-    Embedded {
-        /// Size of the volume.
-        size: Quantity,
-        /// Its storage class, or the cluster's default.
-        storage_class: Option<String>,
-    },
+pub struct VolumeClaim {
+    /// Size of the volume.
+    pub size: Quantity,
+    /// Its storage class, or the cluster's default.
+    pub storage_class: Option<String>,
 }
 
 /// The pods of one part of a shop.
@@ -173,40 +172,44 @@ pub struct Ingress {
 }
 
 impl ValidatedShop {
-    /// The same shop, whose data is at `home` so far: pods begin there, and know where it is to be as well.
+    /// The same shop, of which `status` was seen last: pods begin where the data is so far, and know where it is to be as well.
     #[must_use]
-    pub fn at_home(mut self, home: Option<StorageProvider>) -> Self {
-        let others = &mut self.storage.others;
-        let at = others.iter().position(|other| Some(other.provider) == home);
-        if let (Some(at), Provider::Cloud(first)) = (at, &mut self.storage.provider) {
-            std::mem::swap(&mut **first, &mut others[at]);
-        }
+    pub fn at_home(mut self, status: &ShopStatus) -> Self {
+        let storage = &mut self.storage;
+        let is_known = |home: &StorageProvider| {
+            *home == StorageProvider::Embedded || storage.clouds.iter().any(|cloud| cloud.provider == *home)
+        };
+        storage.home = status.provider.filter(is_known).unwrap_or(storage.wanted);
+        let moves = status.switch.as_ref().filter(|switch| !switch.phase.has_ended());
+        let used = [storage.wanted, storage.home]
+            .into_iter()
+            .chain(moves.into_iter().flat_map(|moves| [moves.from, moves.to]));
+        storage.mounts_volume = used.into_iter().any(|provider| provider == StorageProvider::Embedded);
         self
     }
 }
 
 impl Storage {
-    /// Where pods look for the data first.
-    #[must_use]
-    pub fn provider_name(&self) -> StorageProvider {
-        match &self.provider {
-            Provider::Cloud(cloud) => cloud.provider,
-            Provider::Embedded { .. } => StorageProvider::Embedded,
-        }
-    }
-
-    /// The cloud, when it is one.
+    /// The cloud where pods look for the data first, when it is one.
     #[must_use]
     pub fn cloud(&self) -> Option<&CloudStore> {
-        match &self.provider {
-            Provider::Cloud(cloud) => Some(cloud),
-            Provider::Embedded { .. } => None,
-        }
+        self.clouds.iter().find(|cloud| cloud.provider == self.home)
     }
 
-    /// Every cloud that the pods use.
+    /// The other clouds that the pods use.
+    pub fn other_clouds(&self) -> impl Iterator<Item = &CloudStore> {
+        self.clouds.iter().filter(|cloud| cloud.provider != self.home)
+    }
+
+    /// Every cloud that the pods use, the home first.
     pub fn clouds(&self) -> impl Iterator<Item = &CloudStore> {
-        self.cloud().into_iter().chain(&self.others)
+        self.cloud().into_iter().chain(self.other_clouds())
+    }
+
+    /// The volume that pods mount, when they do.
+    #[must_use]
+    pub fn volume(&self) -> Option<&VolumeClaim> {
+        self.mounts_volume.then_some(&self.claim)
     }
 }
 
@@ -256,8 +259,10 @@ pub fn validate(shop: &Shop) -> Result<ValidatedShop, ValidationError> {
             adopt_existing: storage.adopt_existing,
             wanted: storage.provider,
             switch: storage.switch.clone(),
-            provider: provider(storage)?,
-            others: others(storage)?,
+            home: storage.provider,
+            clouds: clouds(storage)?,
+            claim: claim(storage)?,
+            mounts_volume: storage.provider == StorageProvider::Embedded,
         },
         shards: orders.shards,
         on_partition: *on_partition,
@@ -277,34 +282,25 @@ fn field(field: &'static str, found: &str, expected: &'static str) -> Validation
     ValidationError::Field { field, found: found.to_owned(), expected }
 }
 
-fn provider(storage: &StorageSpec) -> Result<Provider, ValidationError> {
-    match storage.provider {
-        StorageProvider::Aws => {
-            let aws = storage.aws.as_ref().ok_or_else(|| missing("spec.storage.aws"))?;
-            Ok(Provider::Cloud(Box::new(CloudStore::aws(aws)?)))
-        }
-        StorageProvider::Azure => {
-            let azure = storage.azure.as_ref().ok_or_else(|| missing("spec.storage.azure"))?;
-            Ok(Provider::Cloud(Box::new(CloudStore::azure(azure)?)))
-        }
-        StorageProvider::Embedded => {
-            let claim = &storage.embedded.volume_claim;
-            let size = claim.size.parse().map_err(|_| {
-                field("spec.storage.embedded.volumeClaim.size", &claim.size, "a number with a unit, such as 10Gi")
-            })?;
-            Ok(Provider::Embedded { size, storage_class: claim.storage_class_name.clone() })
-        }
+fn clouds(storage: &StorageSpec) -> Result<Vec<CloudStore>, ValidationError> {
+    let StorageSpec { provider, aws, azure, .. } = storage;
+    let missing = match provider {
+        StorageProvider::Aws if aws.is_none() => Some("spec.storage.aws"),
+        StorageProvider::Azure if azure.is_none() => Some("spec.storage.azure"),
+        StorageProvider::Aws | StorageProvider::Azure | StorageProvider::Embedded => None,
+    };
+    if let Some(missing) = missing {
+        return Err(field(missing, "missing", "the settings of spec.storage.provider"));
     }
+    aws.as_ref().map(CloudStore::aws).into_iter().chain(azure.as_ref().map(CloudStore::azure)).collect()
 }
 
-fn others(storage: &StorageSpec) -> Result<Vec<CloudStore>, ValidationError> {
-    let aws = storage.aws.as_ref().filter(|_| storage.provider != StorageProvider::Aws).map(CloudStore::aws);
-    let azure = storage.azure.as_ref().filter(|_| storage.provider != StorageProvider::Azure).map(CloudStore::azure);
-    aws.into_iter().chain(azure).collect()
-}
-
-fn missing(name: &'static str) -> ValidationError {
-    field(name, "missing", "the settings of spec.storage.provider")
+fn claim(storage: &StorageSpec) -> Result<VolumeClaim, ValidationError> {
+    let claim = &storage.embedded.volume_claim;
+    let size = claim.size.parse().map_err(|_| {
+        field("spec.storage.embedded.volumeClaim.size", &claim.size, "a number with a unit, such as 10Gi")
+    })?;
+    Ok(VolumeClaim { size, storage_class: claim.storage_class_name.clone() })
 }
 
 fn web_replicas(autoscaling: &Autoscaling) -> Result<Replicas, ValidationError> {

@@ -223,13 +223,11 @@ impl StorageConfig {
         }
     }
 
-    /// The other clouds whose settings stand beside those of the provider, each as if it were the one in use. A disk is
-    /// not among them: what one machine holds is no help to the others.
-    pub fn other_clouds(&self) -> impl Iterator<Item = Self> {
-        let Self { provider, aws, azure, embedded: _ } = self.clone();
-        let aws = aws.filter(|_| provider != Provider::Aws).map(Self::from);
-        let azure = azure.filter(|_| provider != Provider::Azure).map(Self::from);
-        aws.into_iter().chain(azure)
+    /// The other providers whose settings stand beside those of the one in use, each as if it were that.
+    pub fn others(&self) -> impl Iterator<Item = Self> {
+        let Self { provider, aws, azure, embedded } = self.clone();
+        let others = [aws.map(Self::from), azure.map(Self::from), embedded.map(Self::from)];
+        others.into_iter().flatten().filter(move |other| other.provider != provider)
     }
 }
 
@@ -396,17 +394,15 @@ folder = "/etc/cloudshop/azure"
     }
 
     #[test]
-    fn other_clouds_stand_beside_each_as_if_it_were_in_use() {
+    fn others_stand_beside_each_as_if_it_were_in_use() {
         let both = read(BOTH_CLOUDS);
-        let others: Vec<_> = both.other_clouds().collect();
+        let others: Vec<_> = both.others().collect();
         assert_eq!(others, [StorageConfig::from(both.azure.clone().expect("settings"))]);
         let with_disk = read(EMBEDDED).beside(both.clone());
         assert_eq!(with_disk.provider, Provider::Embedded);
-        assert_eq!(
-            with_disk.other_clouds().map(|other| other.provider).collect::<Vec<_>>(),
-            [Provider::Aws, Provider::Azure]
-        );
-        assert_eq!(others[0].clone().beside(with_disk).other_clouds().count(), 1, "a disk is no other cloud");
+        let beside = |config: &StorageConfig| config.others().map(|other| other.provider).collect::<Vec<_>>();
+        assert_eq!(beside(&with_disk), [Provider::Aws, Provider::Azure]);
+        assert_eq!(beside(&others[0].clone().beside(with_disk)), [Provider::Aws, Provider::Embedded]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::kubectl::run;
 use super::operator::ensure_operator;
-use super::provider::{new_store, new_store_beside, servers};
+use super::provider::{new_store, new_store_beside, new_store_to_move_to, servers};
 use super::shop::embedded;
 use super::turn::{Share, Turn};
 use crate::wait::until;
@@ -96,6 +96,11 @@ impl TestNamespace {
     /// `spec.storage` of a shop that has the settings of another cloud beside; `None` when this run is not in a cloud.
     pub async fn storage_with_another_cloud(&self) -> Option<Value> {
         new_store_beside(&self.client, &self.name, &self.storage).await
+    }
+
+    /// `spec.storage` of a shop that may move to another provider; `None` where no cloud is emulated.
+    pub async fn storage_to_move(&self) -> Option<Value> {
+        new_store_to_move_to(&self.client, &self.name, &self.storage).await
     }
 
     /// Where the servers of the store's blobs and of its queue listen; nowhere when it is a disk.

@@ -28,12 +28,14 @@ async fn signal(pod: &Pod, signal: &str) {
     run("kill", &[signal, &process.to_string()], "").await.expect("it can be told");
 }
 
-/// The number of the shop's process in the pod with this UID. The kubelet names a pod's control group after its UID.
+/// The number of the process of the shop, or of the operator, in the pod with this UID. The kubelet names a pod's control group
+/// after its UID.
 fn process_of(uid: &str) -> Option<u32> {
     let processes = std::fs::read_dir("/proc").expect("/proc is there");
     processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).find(|number| {
         let read = |file: &str| std::fs::read_to_string(format!("/proc/{number}/{file}")).unwrap_or_default();
-        read("cgroup").contains(uid) && read("cmdline").starts_with("/shop\0")
+        let program = read("cmdline").split('\0').next().map(|program| ["/shop", "/operator"].contains(&program));
+        read("cgroup").contains(uid) && program == Some(true)
     })
 }
 

@@ -1,8 +1,12 @@
 //! The operator of the cluster, installed once from the chart with the images under test. Runs `helm`.
 
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::ListParams;
+use kube::{Api, Client};
 use tokio::sync::OnceCell;
 
 use super::kubectl::helm;
+use super::node::kill_container;
 use super::turn::Turn;
 
 /// Namespace of the operator.
@@ -32,6 +36,15 @@ pub(super) async fn ensure_operator() {
             install_operator(&images().1).await;
         })
         .await;
+}
+
+/// Kills the operator's program as a fault would; its container is started again.
+pub async fn kill_operator(client: &Client) {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), OPERATOR_NAMESPACE);
+    let query = ListParams::default().labels("app.kubernetes.io/name=cloudshop-operator");
+    for pod in pods.list(&query).await.expect("a list of pods") {
+        kill_container(&pod).await;
+    }
 }
 
 /// Installs the operator with the images of this tag, or moves it there.

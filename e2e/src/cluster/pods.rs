@@ -58,6 +58,23 @@ impl Shop {
         .await;
     }
 
+    /// Waits until no pod of the shop mounts its volume.
+    pub async fn without_volume(&self, limit: Duration) {
+        until("no pod mounts the volume", limit, async || {
+            let mut mounting = self.pods_with_ending(None).await;
+            mounting.retain(|pod| {
+                let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_ref());
+                volumes.is_some_and(|volumes| volumes.iter().any(|volume| volume.persistent_volume_claim.is_some()))
+            });
+            if mounting.is_empty() {
+                Ok(())
+            } else {
+                Err(format!("{:?}", mounting.iter().map(name_of).collect::<Vec<_>>()))
+            }
+        })
+        .await;
+    }
+
     /// The UIDs of its pods, with those on their way out.
     pub async fn pod_uids(&self) -> Vec<String> {
         self.pods_with_ending(None).await.iter().filter_map(|pod| pod.metadata.uid.clone()).collect()

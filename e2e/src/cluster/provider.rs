@@ -85,6 +85,17 @@ pub(super) async fn new_store_beside(client: &Client, name: &str, storage: &Valu
     Some(beside)
 }
 
+/// The same for a shop that may also be on a disk; `None` where no cloud is emulated.
+pub(super) async fn new_store_to_move_to(client: &Client, name: &str, storage: &Value) -> Option<Value> {
+    if Cloud::of(storage).is_some() {
+        return new_store_beside(client, name, storage).await;
+    }
+    std::env::var_os("AZURE_STORAGE_KEY")?;
+    let mut beside = storage.clone();
+    beside[Cloud::Azure.name()] = new_store_on(client, Cloud::Azure, name).await;
+    Some(beside)
+}
+
 /// Makes a store on a cloud, and gives the settings that name it.
 async fn new_store_on(client: &Client, cloud: Cloud, name: &str) -> Value {
     let keys = match cloud {

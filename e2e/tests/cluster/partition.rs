@@ -69,7 +69,7 @@ async fn the_queue_of_another_cloud_takes_the_commands_when_owners_and_the_homes
         spec["storage"] = storage;
         spec["onPartition"] = json!({"carts": "Availability", "submit": "Availability"});
         let shop = Shop::ready(&namespace, "corner", &spec).await;
-        shop.until_all_noted("the queue of another cloud is a second way out").await;
+        shop.until_all_noted("another store is open beside the shop's").await;
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("ledger");
         let ledger = Ledger::create(&path).expect("a ledger");

@@ -1,8 +1,9 @@
-//! One field moves a shop that sells from one cloud to another.
+//! One field moves a shop that sells from one provider to another.
 
 use std::time::{Duration, Instant};
 
-use e2e::cluster::{Share, Shop, in_namespace, verify_store};
+use e2e::cluster::{Share, Shop, in_namespace, kill_container, kill_operator, verify_store};
+use kube::api::DynamicObject;
 use load::ledger::Ledger;
 use load::run::Rates;
 use serde_json::{Value, json};
@@ -25,16 +26,16 @@ const PERSISTED: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: make test"]
-async fn a_changed_provider_moves_a_selling_shop_to_another_cloud_and_back() {
+async fn a_changed_provider_moves_a_selling_shop_to_another_one_and_back() {
     in_namespace(Share::Alone, "switch", async |namespace| {
-        let Some(storage) = namespace.storage_with_another_cloud().await else {
-            println!("not tried: a disk of the cluster is not moved yet");
+        let Some(storage) = namespace.storage_to_move().await else {
+            println!("not tried: no cloud is emulated here");
             return;
         };
         let mut spec = namespace.small_shop();
         spec["storage"] = storage;
         let home = spec["storage"]["provider"].clone();
-        let other = if home == "Aws" { json!("Azure") } else { json!("Aws") };
+        let other = if home == "Azure" { json!("Aws") } else { json!("Azure") };
         let shop = Shop::ready(&namespace, "corner", &spec).await;
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("ledger");
@@ -61,6 +62,53 @@ async fn a_changed_provider_moves_a_selling_shop_to_another_cloud_and_back() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: make test"]
+async fn a_switch_goes_on_when_workers_a_web_pod_and_the_operator_are_killed_amid_it() {
+    in_namespace(Share::Alone, "switch-kill", async |namespace| {
+        let mut spec = namespace.small_shop();
+        if spec["storage"]["provider"] != "Aws" {
+            println!("not tried: both clouds have a part in it when it begins on AWS");
+            return;
+        }
+        spec["storage"] = namespace.storage_to_move().await.expect("both clouds are emulated");
+        let shop = Shop::ready(&namespace, "corner", &spec).await;
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ledger");
+        let ledger = Ledger::create(&path).expect("a ledger");
+        let traffic = Traffic::start(&shop, RATES, ledger.clone()).await;
+        sleep(CALM).await;
+        spec["storage"]["provider"] = json!("Azure");
+        spec["storage"]["switch"] = json!({"cutOver": "Manual"});
+        is_only_copied(&shop, &spec, "1").await;
+        kill_container(&shop.pods(Some("worker")).await[0]).await;
+        kill_operator(&namespace.client).await;
+        spec["storage"]["switch"]["action"] = json!({"switchId": "1", "do": "Proceed"});
+        shop.apply(&spec).await.expect("accepted");
+        is_in(&shop, "1", "Azure").await;
+        spec["storage"]["provider"] = json!("Aws");
+        spec["storage"]["switch"] = json!({});
+        shop.apply(&spec).await.expect("accepted");
+        shop.wait("the workers were told", MOVED, |shop| {
+            let switch = &shop.data["status"]["switch"];
+            switch["id"] == "3" && !["Preparing", "Preflight"].iter().any(|early| switch["phase"] == *early)
+        })
+        .await;
+        kill_container(&shop.pods(Some("worker")).await[0]).await;
+        kill_container(&shop.pods(Some("web")).await[0]).await;
+        is_in(&shop, "3", "Aws").await;
+        shop.wait_ready(MOVED).await;
+        sleep(CALM).await;
+        let report = traffic.end().await;
+        let faults: Vec<_> = report.kinds.values().flat_map(|row| &row.faults).collect();
+        println!("while programs were killed amid two switches: {faults:?}");
+        until_applied(&shop.api().await, &entries(&ledger, &path), PERSISTED).await;
+        let config = shop.delete().await;
+        verify_store(&shop, &config, Some(&path)).await;
+    })
+    .await;
+}
+
 /// Changes the provider of a shop whose shards are to wait, and sees that they do.
 async fn is_only_copied(shop: &Shop, spec: &Value, id: &str) {
     shop.apply(spec).await.expect("accepted");
@@ -79,19 +127,22 @@ async fn is_only_copied(shop: &Shop, spec: &Value, id: &str) {
     );
 }
 
+/// Waits until the switch of this id has moved everything to `provider`, and gives the status.
+async fn is_in(shop: &Shop, id: &str, provider: &str) -> Value {
+    let so = |shop: &DynamicObject| {
+        let status = &shop.data["status"];
+        status["switch"]["id"] == id && status["switch"]["phase"] == "Completed" && status["provider"] == provider
+    };
+    shop.wait("everything is in the other store", MOVED, so).await.data["status"].take()
+}
+
 /// Changes the provider, or says that it may go on, and waits until the shop's pods serve from there.
 async fn switch(shop: &Shop, spec: &Value, id: &str, report: &str) {
     let to = &spec["storage"]["provider"];
     let before = shop.pod_uids().await;
     let began = Instant::now();
     shop.apply(spec).await.expect("accepted");
-    let moved = shop
-        .wait("everything is in the other store", MOVED, |shop| {
-            let status = &shop.data["status"];
-            status["switch"]["id"] == id && status["switch"]["phase"] == "Completed" && status["provider"] == *to
-        })
-        .await;
-    let status = &moved.data["status"];
+    let status = &is_in(shop, id, to.as_str().expect("a provider")).await;
     println!("everything is in {to} after {:.1} s: {}", began.elapsed().as_secs_f64(), status["switch"]);
     assert_eq!(status["switch"]["shardsMoved"], status["switch"]["shardsTotal"]);
     assert_eq!(status["switch"]["reportKey"], report);
@@ -99,6 +150,9 @@ async fn switch(shop: &Shop, spec: &Value, id: &str, report: &str) {
         assert!(status["switch"][counted].as_u64().is_some_and(|count| count > 0), "{counted}");
     }
     shop.all_replaced(&before).await;
+    if status["switch"]["from"] == "Embedded" {
+        shop.without_volume(MOVED).await;
+    }
     shop.wait_ready(MOVED).await;
     println!("and served from there after {:.1} s", began.elapsed().as_secs_f64());
 }

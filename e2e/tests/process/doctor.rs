@@ -54,13 +54,13 @@ async fn the_second_way_out_is_tried_as_well_and_named_when_it_cannot_be_used() 
     let output = doctor(&[home.credentials(), other.credentials()].concat());
     let said = text(&output.stdout);
     assert!(output.status.success(), "{said}{}", text(&output.stderr));
-    for wanted in ["store      Aws: bucket", "second way Azure: container", "about 0 messages waiting"] {
+    for wanted in ["store      Aws: bucket", "beside     Azure: container", "about 0 messages waiting"] {
         assert!(said.contains(wanted), "{wanted} is not in: {said}");
     }
     let output = doctor(home.credentials());
     assert_eq!(output.status.code(), Some(1));
     let complaint = text(&output.stderr);
-    for wanted in ["the shop sells, but the second way out", "Azure: container", "AZURE_STORAGE_KEY"] {
+    for wanted in ["the shop sells, but the store beside", "Azure: container", "AZURE_STORAGE_KEY"] {
         assert!(complaint.contains(wanted), "{wanted} is not in: {complaint}");
     }
 }

@@ -67,7 +67,6 @@ const MEMORY_REQUEST: &str = "requests.memory is larger than limits.memory; writ
 const NO_AWS: &str =
     "spec.storage.provider is Aws, but spec.storage.aws is missing; write its region, bucket, queue and credentials";
 const NO_AZURE: &str = "spec.storage.provider is Azure, but spec.storage.azure is missing; write its account, container, queue and credentials";
-const PROVIDER: &str = "spec.storage.provider cannot change from or to Embedded yet, as this version moves a live shop between clouds only; write the earlier value";
 const STILL_IN_AWS: &str = "the shop's data is in Aws, but spec.storage.aws is missing; leave the settings until status.provider is another one";
 const AWS_LOCATION: &str = "region, bucket and queue cannot change yet, as this version moves a live shop to another cloud, not within one; write the earlier values";
 const AZURE_LOCATION: &str = "account, container and queue cannot change yet, as this version moves a live shop to another cloud, not within one; write the earlier values";
@@ -191,16 +190,28 @@ fn the_provider_may_change_between_clouds_and_the_settings_stay_until_the_data_h
     let early = with(moving.clone(), &[("/spec/storage/azure", Value::Null)]);
     let messages: Vec<_> = refused(&early, Some(&moving)).into_iter().map(|(_, message)| message).collect();
     assert_eq!(messages, [STILL_IN_AWS.replace("Aws", "Azure").replace("aws", "azure")]);
+    let switch = json!({ "id": "1", "phase": "CuttingOver", "from": "Aws", "to": "Azure", "shardsMoved": 1, "shardsTotal": 4, "nextStep": "" });
+    let going_back = with(moving.clone(), &[("/status", json!({ "provider": "Aws", "switch": switch }))]);
+    let early = with(going_back.clone(), &[("/spec/storage/azure", Value::Null)]);
+    let messages: Vec<_> = refused(&early, Some(&going_back)).into_iter().map(|(_, message)| message).collect();
+    assert_eq!(
+        messages,
+        [
+            "a switch from or to Azure is under way, but spec.storage.azure is missing; leave the settings until status.switch.phase is Completed or Aborted"
+        ]
+    );
+    let back = with(going_back, &[("/status/switch/phase", json!("Aborted"))]);
+    assert_eq!(refused(&with(back.clone(), &[("/spec/storage/azure", Value::Null)]), Some(&back)), []);
     let moved = with(moving, &[("/status/provider", json!("Aws"))]);
     let after = with(moved.clone(), &[("/spec/storage/azure", Value::Null)]);
     assert_eq!(refused(&after, Some(&moved)), []);
 }
 
 #[test]
-fn a_shop_stays_on_its_disk_and_within_a_cloud_where_it_is() {
+fn a_shop_moves_where_there_are_settings_and_stays_within_a_cloud_where_it_is() {
     let cases = [
-        (least(), "/spec/storage/provider", json!("Aws"), vec![PROVIDER, NO_AWS]),
-        (on_azure(), "/spec/storage/provider", json!("Embedded"), vec![PROVIDER]),
+        (least(), "/spec/storage/provider", json!("Aws"), vec![NO_AWS]),
+        (on_azure(), "/spec/storage/provider", json!("Embedded"), vec![]),
         (on_aws(), "/spec/storage/aws/bucket", json!("other"), vec![AWS_LOCATION]),
         (on_azure(), "/spec/storage/aws/region", json!("eu-west-1"), vec![AWS_LOCATION]),
         (on_aws(), "/spec/storage/aws/endpoint", json!({ "blob": "https://a.example" }), vec![ENDPOINT_GONE]),

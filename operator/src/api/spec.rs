@@ -34,7 +34,9 @@ use super::{status::ShopStatus, storage::StorageSpec};
     validation = Rule::new("self.metadata.name.size() <= 39").message("metadata.name has more than 39 characters; write a shorter one, since the names of the shop's pods are made from it"),
     validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')").message("metadata.name becomes the name of a Service; write one that starts with a letter and holds only a-z, 0-9 and '-', such as corner"),
     validation = Rule::new("!has(self.status) || !has(self.status.provider) || self.status.provider != 'Aws' || has(self.spec.storage.aws)").message("the shop's data is in Aws, but spec.storage.aws is missing; leave the settings until status.provider is another one"),
-    validation = Rule::new("!has(self.status) || !has(self.status.provider) || self.status.provider != 'Azure' || has(self.spec.storage.azure)").message("the shop's data is in Azure, but spec.storage.azure is missing; leave the settings until status.provider is another one")
+    validation = Rule::new("!has(self.status) || !has(self.status.provider) || self.status.provider != 'Azure' || has(self.spec.storage.azure)").message("the shop's data is in Azure, but spec.storage.azure is missing; leave the settings until status.provider is another one"),
+    validation = Rule::new("!has(self.status) || !has(self.status.switch) || self.status.switch.phase in ['Completed', 'Aborted'] || !('Aws' in [self.status.switch.from, self.status.switch.to]) || has(self.spec.storage.aws)").message("a switch from or to Aws is under way, but spec.storage.aws is missing; leave the settings until status.switch.phase is Completed or Aborted"),
+    validation = Rule::new("!has(self.status) || !has(self.status.switch) || self.status.switch.phase in ['Completed', 'Aborted'] || !('Azure' in [self.status.switch.from, self.status.switch.to]) || has(self.spec.storage.azure)").message("a switch from or to Azure is under way, but spec.storage.azure is missing; leave the settings until status.switch.phase is Completed or Aborted")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(

@@ -159,6 +159,10 @@ pub struct SwitchStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub report_key: Option<String>,
+    /// Since when every pod begins where everything is, so that no command comes into the queue of the disk that was left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub draining_since: Option<Timestamp>,
     /// What to do next, or what is waited for, in words.
     #[schemars(length(max = 4096))]
     pub next_step: String,
@@ -201,6 +205,8 @@ pub enum SwitchPhase {
     Copying,
     /// The shards move one after the other.
     CuttingOver,
+    /// Everything is where it was to be, and pods that begin there replace the others and empty the queue of the disk that was left.
+    Draining,
     /// Everything is where it was to be.
     Completed,
     /// Everything is back where it was.
@@ -212,7 +218,7 @@ impl SwitchPhase {
     #[must_use]
     pub fn has_ended(self) -> bool {
         match self {
-            Self::Preparing | Self::Preflight | Self::Copying | Self::CuttingOver => false,
+            Self::Preparing | Self::Preflight | Self::Copying | Self::CuttingOver | Self::Draining => false,
             Self::Completed | Self::Aborted => true,
         }
     }
@@ -225,6 +231,7 @@ impl SwitchPhase {
             Self::Preflight => "Preflight",
             Self::Copying => "Copying",
             Self::CuttingOver => "CuttingOver",
+            Self::Draining => "Draining",
             Self::Completed => "Completed",
             Self::Aborted => "Aborted",
         }

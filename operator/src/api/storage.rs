@@ -20,10 +20,8 @@ use storage_adapters::config::Provider;
 )]
 pub struct StorageSpec {
     /// The provider of the shop's storage. `Aws` keeps everything in S3 and SQS, `Azure` in Blob Storage and Queue
-    /// Storage. `Embedded` keeps it on one volume of the cluster; all pods of the shop then run on that volume's node.
-    #[x_kube(
-        validation = Rule::new("self == oldSelf || (self != 'Embedded' && oldSelf != 'Embedded')").message("spec.storage.provider cannot change from or to Embedded yet, as this version moves a live shop between clouds only; write the earlier value")
-    )]
+    /// Storage. `Embedded` keeps it on one volume of the cluster; all pods of the shop then run on that volume's node, and
+    /// so they do while everything moves there or away.
     pub provider: StorageProvider,
     /// Settings of the provider Aws.
     #[serde(default, skip_serializing_if = "Option::is_none")]

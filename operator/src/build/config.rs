@@ -14,7 +14,7 @@ use crate::{
     api::{self, OnPartitionSpec},
     constants::{CONFIG_DIRECTORY, CONFIG_FILE, DATA_DIRECTORY, TOKEN_FILE},
     hex::hex,
-    validate::{Provider, ValidatedShop},
+    validate::ValidatedShop,
 };
 
 /// A config file and what identifies it.
@@ -48,13 +48,10 @@ fn render(shop: &ValidatedShop, initialise: bool) -> Result<String, RenderError>
 }
 
 fn config(shop: &ValidatedShop, initialise: bool) -> ShopConfig {
-    let mut storage = match &shop.storage.provider {
-        Provider::Cloud(cloud) => cloud.config.clone(),
-        Provider::Embedded { .. } => StorageConfig::from(EmbeddedConfig { path: DATA_DIRECTORY.into() }),
-    };
-    for other in &shop.storage.others {
-        storage = storage.beside(other.config.clone());
-    }
+    let disk = StorageConfig::from(EmbeddedConfig { path: DATA_DIRECTORY.into() });
+    let home = shop.storage.cloud().map_or_else(|| disk.clone(), |cloud| cloud.config.clone());
+    let other_clouds = shop.storage.other_clouds().map(|cloud| cloud.config.clone());
+    let storage = other_clouds.chain(shop.storage.volume().map(|_| disk)).fold(home, StorageConfig::beside);
     ShopConfig {
         format: FORMAT,
         shop: ShopIdentity {

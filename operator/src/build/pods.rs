@@ -23,7 +23,7 @@ use crate::{
     cloud::{CloudStore, Credentials, MountedSecret},
     constants::{
         ANNOTATION_CONFIG_DIGEST, CONFIG_DIRECTORY, CONFIG_FILE, DATA_DIRECTORY, ENV_POD_IP, LABEL_AZURE_IDENTITY,
-        PROGRAM, RUN_DIRECTORY, TOKEN_FILE, TOKEN_KEY, USER_ID,
+        LABEL_VOLUME, PROGRAM, RUN_DIRECTORY, TOKEN_FILE, TOKEN_KEY, USER_ID,
     },
     labels::{Component, labels, selector},
     validate::{PodResources, ValidatedShop},
@@ -85,6 +85,7 @@ fn pod_labels(shop: &ValidatedShop, component: Component) -> BTreeMap<String, St
     if shop.storage.clouds().any(|cloud| matches!(cloud.credentials, Credentials::AzureClient(_))) {
         labels.insert(LABEL_AZURE_IDENTITY.into(), "true".into());
     }
+    labels.extend(shop.storage.volume().map(|_| (LABEL_VOLUME.to_owned(), "true".to_owned())));
     labels
 }
 
@@ -106,20 +107,29 @@ fn pod(shop: &ValidatedShop, component: Component, settings: &BuildSettings) -> 
             seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".into(), localhost_profile: None }),
             ..PodSecurityContext::default()
         }),
-        affinity: shop.storage.cloud().is_none().then(|| beside_each_other(shop)),
-        topology_spread_constraints: shop.storage.cloud().map(|_| apart_from_each_other(shop, component)),
+        affinity: shop.storage.volume().map(|_| beside_each_other(shop)),
+        topology_spread_constraints: match shop.storage.volume() {
+            Some(_) => None,
+            None => Some(apart_from_each_other(shop, component)),
+        },
         containers: vec![container(shop, component, settings)],
         volumes: Some(volumes(shop, component)),
         ..PodSpec::default()
     }
 }
 
-/// The Embedded store is one volume, which one node holds: all pods of the shop run there.
+/// The Embedded store is one volume, which one node holds: all pods that mount it run there.
 fn beside_each_other(shop: &ValidatedShop) -> Affinity {
+    let mut those = selector(shop.names.shop(), None);
+    if shop.storage.cloud().is_some() {
+        // Pods that they replace may be without it, on any node. At home on it all have it, those of earlier versions without
+        // the label.
+        those.match_labels.get_or_insert_default().insert(LABEL_VOLUME.into(), "true".into());
+    }
     Affinity {
         pod_affinity: Some(PodAffinity {
             required_during_scheduling_ignored_during_execution: Some(vec![PodAffinityTerm {
-                label_selector: Some(selector(shop.names.shop(), None)),
+                label_selector: Some(those),
                 topology_key: "kubernetes.io/hostname".into(),
                 ..PodAffinityTerm::default()
             }]),
@@ -252,7 +262,7 @@ fn mounts(shop: &ValidatedShop, component: Component) -> Vec<VolumeMount> {
         ..VolumeMount::default()
     };
     let mut mounts = vec![mount("config", CONFIG_DIRECTORY, true)];
-    if shop.storage.cloud().is_none() {
+    if shop.storage.volume().is_some() {
         mounts.push(mount("data", DATA_DIRECTORY, false));
     }
     let secrets = shop.storage.clouds().flat_map(CloudStore::secrets);
@@ -287,19 +297,18 @@ fn volumes(shop: &ValidatedShop, component: Component) -> Vec<Volume> {
         ]),
     };
     let mut volumes = vec![Volume { name: "config".into(), projected: Some(config), ..Volume::default() }];
-    match shop.storage.cloud() {
-        None => volumes.push(Volume {
-            name: "data".into(),
-            persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
-                claim_name: shop.names.data(),
-                read_only: None,
-            }),
-            ..Volume::default()
+    volumes.extend(shop.storage.volume().map(|_| Volume {
+        name: "data".into(),
+        persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+            claim_name: shop.names.data(),
+            read_only: None,
         }),
-        Some(home) => volumes.extend(home.secrets().map(|secret| secret_volume(secret, false))),
-    }
+        ..Volume::default()
+    }));
+    let of_home = shop.storage.cloud().into_iter().flat_map(CloudStore::secrets);
+    volumes.extend(of_home.map(|secret| secret_volume(secret, false)));
     // Without the Secret of another cloud the shop has one way out less, but it has to start.
-    let of_others = shop.storage.others.iter().flat_map(CloudStore::secrets);
+    let of_others = shop.storage.other_clouds().flat_map(CloudStore::secrets);
     volumes.extend(of_others.map(|secret| secret_volume(secret, true)));
     if component == Component::Worker {
         volumes.push(Volume {

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimSpec, VolumeResourceRequirements};
 
 use super::kept;
-use crate::validate::{Provider, ValidatedShop};
+use crate::validate::{ValidatedShop, VolumeClaim};
 
 /// The claim has no owner: the data outlives the Shop.
 pub(super) fn claim(shop: &ValidatedShop) -> Option<PersistentVolumeClaim> {
-    let Provider::Embedded { size, storage_class } = &shop.storage.provider else { return None };
+    let VolumeClaim { size, storage_class } = shop.storage.volume()?;
     Some(PersistentVolumeClaim {
         metadata: kept(shop, shop.names.data(), None),
         spec: Some(PersistentVolumeClaimSpec {

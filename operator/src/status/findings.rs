@@ -46,9 +46,9 @@ pub(super) fn findings(
             },
             Trouble::Unschedulable => Finding {
                 reason: Reason::PodUnschedulable,
-                message: match shop.storage.cloud() {
-                    Some(_) => format!("no node takes the pod {}: {message}", pod.name),
-                    None => format!(
+                message: match shop.storage.volume() {
+                    None => format!("no node takes the pod {}: {message}", pod.name),
+                    Some(_) => format!(
                         "no node takes the pod {}, which must run where the volume {} is: {message}",
                         pod.name,
                         shop.names.data()

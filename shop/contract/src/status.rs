@@ -1,5 +1,7 @@
 //! What a pod answers to `GET /internal/v1/status`, and what `/readyz` waits for. No I/O.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use storage_adapters::config::Provider;
 
@@ -82,8 +84,14 @@ pub struct OwnedShard {
 /// The queue as one worker sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueStatus {
-    /// Messages in it, approximately.
+    /// Messages in it, approximately, and in those of other stores.
     pub depth: u64,
+    /// Those of them that are in other stores, of each that could be asked.
+    #[serde(default)]
+    pub elsewhere: BTreeMap<Provider, u64>,
     /// Dead letters in the store.
     pub dead_letters: u64,
+    /// Milliseconds since it was begun to count all that.
+    #[serde(default)]
+    pub age_millis: u64,
 }

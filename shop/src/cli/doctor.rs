@@ -38,7 +38,7 @@ pub(super) async fn doctor(location: Location) -> Ending {
             }
         }
     }
-    let others = storage.other_clouds().map(async |other| {
+    let others = storage.others().map(async |other| {
         let opened = Store::open(&other).await;
         (other, opened)
     });
@@ -58,11 +58,11 @@ pub(super) async fn doctor(location: Location) -> Ending {
         match opened {
             Ok(store) => {
                 let depth = store.queue.depth().await.map_err(|error| Failure::new(UNFIT, error))?;
-                line("second way", format_args!("{other}; {}", messages(&depth)))?;
+                line("beside", format_args!("{other}; {}", messages(&depth)))?;
                 let theirs = Survey::take(&*store.blobs).await.map_err(unfit)?;
                 OfAnotherShop::check(survey.as_ref(), theirs, &other).map_err(|error| Failure::new(UNFIT, error))?;
             }
-            Err(error) => return Err(Failure::new(UNFIT, SecondWay { store: other.to_string(), source: error })),
+            Err(error) => return Err(Failure::new(UNFIT, Beside { store: other.to_string(), source: error })),
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -72,10 +72,10 @@ fn messages(Depth { waiting, leased }: &Depth) -> String {
     format!("about {waiting} messages waiting, {leased} with a receiver")
 }
 
-/// The shop sells without it, but not while its own queue is out of reach.
+/// The shop sells without it, but nothing moves there, and the queue of a cloud is no way out of a partition.
 #[derive(Debug, thiserror::Error)]
-#[error("the shop sells, but the second way out of a partition that its settings name cannot be used: {store}")]
-struct SecondWay {
+#[error("the shop sells, but the store beside that its settings name cannot be used: {store}")]
+struct Beside {
     store: String,
     source: OpenStoreError,
 }

@@ -74,7 +74,7 @@ impl Location {
     /// opened.
     pub(super) async fn open_places(&self) -> Result<Places, LocationError> {
         let storage = self.storage()?;
-        let others = storage.other_clouds().map(async |other| {
+        let others = storage.others().map(async |other| {
             match timeout(OPEN_OTHER, Store::open(&other)).await {
                 Ok(Ok(store)) => return Some((other.provider, store.blobs)),
                 Ok(Err(error)) => {

@@ -63,7 +63,7 @@ const READ_ELSEWHERE_AFTER: Duration = Duration::from_millis(100);
 pub struct GatewaySettings {
     /// The shop's open store.
     pub store: Store,
-    /// The stores of other clouds, whose queues workers empty as well.
+    /// The stores beside it, whose queues workers empty as well.
     pub others: Vec<Arc<OtherStore>>,
     /// What the store says about the shop.
     pub records: ShopRecords,
@@ -102,7 +102,8 @@ impl OrderGateway {
         settings: GatewaySettings,
     ) -> Result<(Self, impl Future<Output = Infallible> + Send + 'static), ClientError> {
         let GatewaySettings { store: Store { blobs, queue }, others, records, token, on_partition } = settings;
-        let second_ways = others.iter().map(|other| Arc::clone(other) as Arc<dyn Queue>);
+        let second_ways = others.iter().filter(|other| other.is_way_out());
+        let second_ways = second_ways.map(|other| Arc::clone(other) as Arc<dyn Queue>);
         let (way_out, packer) = way_out(iter::once(queue).chain(second_ways).collect());
         let (stale_reads, opener) = stale_reads(Arc::clone(&blobs), records.shards)?;
         let client = OrderClient::over(transport, blobs, records, token)?.looking_into(others.clone());
@@ -263,7 +264,7 @@ impl OrderGateway {
     }
 }
 
-/// Opens the stores of other clouds, then rests.
+/// Opens the stores beside the home, then rests.
 async fn open_all(others: Vec<Arc<OtherStore>>) -> Infallible {
     futures::future::join_all(others.iter().map(|other| other.open())).await;
     std::future::pending().await

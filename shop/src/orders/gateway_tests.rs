@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use storage_adapters::{
     ErrorKind,
+    config::Provider,
     decorators::{Fault, FaultPlan, Operation, Rule},
 };
 use tokio::task::JoinSet;
@@ -118,16 +119,9 @@ async fn when_the_homes_queue_is_out_of_reach_too_the_queue_of_another_cloud_tak
     for fault in [Fault::Fail(ErrorKind::Unavailable), Fault::Hang] {
         let (folder, elsewhere) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
         let plan = FaultPlan::new(1);
-        let (running, gate) = start_gated_with_another(folder.path(), &plan, elsewhere.path()).await;
+        let (running, gate) = start_gated_with_another(folder.path(), &plan, elsewhere.path(), Provider::Azure).await;
         running.ready().await;
         let gateway = available(&running);
-        let other = &running.worker.settings.others[0];
-        let open = async {
-            while other.depth().await.is_err() {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, open).await.expect("it is opened");
         let order = create(&running.client()).await;
         gateway.read(order, &Pending::default()).await.expect("reads");
         gate.shut();
@@ -143,6 +137,22 @@ async fn when_the_homes_queue_is_out_of_reach_too_the_queue_of_another_cloud_tak
         let view = settled(&gateway, order, &pending).await;
         assert_eq!(quantity(&view.order, "A-1"), 3, "{fault:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_queue_of_a_disk_is_no_way_out_since_it_has_to_become_empty_for_good() {
+    let (folder, elsewhere) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let plan = FaultPlan::new(1);
+    let (running, gate) = start_gated_with_another(folder.path(), &plan, elsewhere.path(), Provider::Embedded).await;
+    running.ready().await;
+    let gateway = available(&running);
+    let order = create(&running.client()).await;
+    gate.shut();
+    plan.add(Rule::always(Operation::Send, Fault::Fail(ErrorKind::Unavailable)));
+    let ended = gateway.execute(order, add("A-1", 1), Pending::default()).await;
+    assert!(ended.is_err(), "{ended:?}");
+    let disk = running.worker.settings.others[0].depth().await.expect("counts");
+    assert_eq!((disk.waiting, disk.leased), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

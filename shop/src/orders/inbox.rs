@@ -58,7 +58,7 @@ const LOOKS_APART: Duration = Duration::from_millis(250);
 pub(super) struct Inbox<'a> {
     pub(super) worker: &'a Worker,
     pub(super) client: &'a OrderClient,
-    /// Whose queue it is: the shop's own store, or that of another cloud.
+    /// Whose queue it is: the shop's own store, or one beside it.
     pub(super) of: &'a Store,
     /// The provider of that store.
     pub(super) provider: Provider,

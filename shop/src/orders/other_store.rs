@@ -1,5 +1,5 @@
-//! The store of another cloud whose settings stand in the shop: its queue is a second way out. It is opened as soon as that
-//! can be done and is out of reach until then; the shop never waits for it. Does I/O.
+//! The store of another provider whose settings stand in the shop: data moves to it or from it, and the queue of a cloud is a
+//! second way out. It is opened as soon as that can be done and is out of reach until then; the shop never waits for it. Does I/O.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -45,7 +45,18 @@ impl OtherStore {
             return None;
         }
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        trouble.as_ref().map(|trouble| format!("the queue of {} is no way out of a partition: {trouble}", self.config))
+        let without = if self.is_way_out() { "its queue is no way out of a partition" } else { "nothing moves there" };
+        trouble.as_ref().map(|trouble| format!("{} cannot be used and {without}: {trouble}", self.config))
+    }
+
+    /// Whether commands may be put into its queue when the home's is out of reach. What one machine holds is no help to others,
+    /// and the queue of a disk that a shop leaves has to become empty for good.
+    #[must_use]
+    pub(super) fn is_way_out(&self) -> bool {
+        match self.provider() {
+            Provider::Aws | Provider::Azure => true,
+            Provider::Embedded => false,
+        }
     }
 
     /// Its blobs, when it is open by now, and whose they are.
@@ -68,14 +79,14 @@ impl OtherStore {
         loop {
             match Store::open_metered(&self.config, Arc::clone(&self.meter)).await {
                 Ok(store) => {
-                    tracing::info!(store = %self.config, "the queue of another cloud is a second way out");
+                    tracing::info!(store = %self.config, "another store is open beside the shop's");
                     // When somebody else has opened it meanwhile, theirs is used.
                     let _ = self.store.set(store);
                     return self.store.wait().await;
                 }
                 Err(error) => {
                     let error = with_causes(&error);
-                    tracing::warn!(store = %self.config, error, "the store of another cloud cannot be opened; trying again");
+                    tracing::warn!(store = %self.config, error, "another store cannot be opened; trying again");
                     *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                 }
             }
@@ -144,6 +155,7 @@ mod tests {
         let path = folder.path().join("store");
         std::fs::write(&path, "a file where a folder should be").expect("written");
         let other = Arc::new(OtherStore::new(EmbeddedConfig { path: path.clone() }.into(), Arc::default()));
+        assert!(!other.is_way_out(), "a disk");
         assert_eq!(other.lacks(), None, "it was not tried yet");
         let opening = Arc::clone(&other);
         let opening = tokio::spawn(async move { opening.open().await.queue.depth().await });
@@ -151,7 +163,7 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let lacks = other.lacks().unwrap_or_default();
-        assert!(lacks.contains("no way out of a partition") && lacks.contains("store"), "{lacks}");
+        assert!(lacks.contains("cannot be used and nothing moves there") && lacks.contains("store"), "{lacks}");
         std::fs::remove_file(&path).expect("removed");
         opening.await.expect("no panic").expect("it is open");
         assert_eq!(other.lacks(), None);

@@ -96,17 +96,18 @@ pub(super) async fn start_gated(folder: &Path) -> (Running, TestGate) {
     (serve(store, Vec::new(), config, None, listener, gate.address), gate)
 }
 
-/// The same, with a home queue that does what the plan says, and with the store of another cloud in `other`.
+/// The same, with a home queue that does what the plan says, and with a store in `other` that passes for one of `provider`.
 pub(super) async fn start_gated_with_another(
     folder: &Path,
     plan: &Arc<FaultPlan>,
     other: &Path,
+    provider: Provider,
 ) -> (Running, TestGate) {
     let config = config(folder);
     let Store { blobs, queue } = Store::open(&config.storage).await.expect("a store");
     let store = Store { blobs, queue: Arc::new(Faulty::new(queue, Arc::clone(plan))) };
-    let other = StorageConfig::from(EmbeddedConfig { path: other.join("store") });
-    let others = vec![Arc::new(OtherStore::new(other, Arc::default()))];
+    let other = Store::open(&EmbeddedConfig { path: other.join("store") }.into()).await.expect("another store");
+    let others = vec![Arc::new(OtherStore::open_from_the_start(provider, other))];
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let gate = TestGate::before(listener.local_addr().expect("an address")).await;
     (serve(store, others, config, None, listener, gate.address), gate)

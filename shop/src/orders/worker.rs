@@ -82,7 +82,7 @@ pub struct WorkerSettings {
     pub config: ShopConfig,
     /// The shop's open store.
     pub store: Store,
-    /// The stores of other clouds, whose queues are emptied as well.
+    /// The stores of other providers, whose queues are emptied as well.
     pub others: Vec<Arc<OtherStore>>,
     /// `host:port` at which other pods reach this worker's internal API.
     pub address: String,
@@ -163,7 +163,8 @@ pub struct Worker {
     /// What it knows of shards that are between two openings.
     pub(super) memories: Memories,
     pub(super) records: OnceLock<ShopRecords>,
-    queue: Mutex<Option<QueueStatus>>,
+    /// What the queues held, and when that was begun to count.
+    queue: Mutex<Option<(Duration, QueueStatus)>>,
     leaving: AtomicBool,
     /// Whether there has been no command for a while.
     idle: AtomicBool,
@@ -343,13 +344,14 @@ impl Worker {
     /// Counts the queues and the dead letters until told to end.
     async fn count(&self, ending: &CancellationToken) {
         loop {
+            let begun = self.clock.since_boot();
             let Some(counted) = ending.run_until_cancelled(self.count_once()).await else {
                 return;
             };
             match counted {
                 Ok(status) => {
                     self.settings.metrics.set_queue(status.depth, status.dead_letters);
-                    *self.queue.lock().unwrap_or_else(PoisonError::into_inner) = Some(status);
+                    *self.queue.lock().unwrap_or_else(PoisonError::into_inner) = Some((begun, status));
                 }
                 Err(error) => tracing::debug!(%error, "the queue was not counted"),
             }
@@ -362,12 +364,16 @@ impl Worker {
 
     async fn count_once(&self) -> Result<QueueStatus, storage_adapters::Error> {
         let WorkerSettings { store, others, .. } = &self.settings;
-        let mut depth = queue_length(&*store.queue).await?;
+        let here = queue_length(&*store.queue).await?;
+        let mut elsewhere = BTreeMap::new();
         for other in others {
             // One that is out of reach hides nothing of the others.
-            depth += queue_length(&**other).await.unwrap_or(0);
+            if let Ok(length) = queue_length(&**other).await {
+                elsewhere.insert(other.provider(), length);
+            }
         }
-        Ok(QueueStatus { depth, dead_letters: dead_letters::count(&*store.blobs).await? })
+        let depth = here + elsewhere.values().sum::<u64>();
+        Ok(QueueStatus { depth, elsewhere, dead_letters: dead_letters::count(&*store.blobs).await?, age_millis: 0 })
     }
 
     /// Keeps the logs of the databases short until told to end.
@@ -428,6 +434,12 @@ impl Worker {
         self.settings.readiness.wait_for(WaitingReason::ShuttingDown, "the worker hands its shards over and ends");
     }
 
+    fn queue_status(&self) -> Option<QueueStatus> {
+        let (begun, status) = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let age = self.clock.since_boot().saturating_sub(begun);
+        Some(QueueStatus { age_millis: u64::try_from(age.as_millis()).unwrap_or(u64::MAX), ..status })
+    }
+
     /// How this pod fares.
     #[must_use]
     pub fn status(&self) -> PodStatus {
@@ -446,7 +458,7 @@ impl Worker {
                     home: self.service.lease(shard.number).map(|lease| lease.home),
                 })
                 .collect(),
-            queue: self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            queue: self.queue_status(),
             lacks: self.settings.others.iter().filter_map(|other| other.lacks()).chain(self.obstacle()).collect(),
             switch: self.wish(None),
             settled: Some(self.settled.load(Ordering::Relaxed)).filter(|number| *number > 0),

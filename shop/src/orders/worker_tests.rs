@@ -14,7 +14,8 @@ use crate::{
         lease::Lease,
         protocol::{self, ReadMessage, Reply},
         test_workers::{
-            PATIENCE, Shoppers, TOKEN, add, config, create, key, start, start_disturbed, start_with, until,
+            PATIENCE, Shoppers, TOKEN, add, config, create, key, start, start_between, start_disturbed, start_with,
+            until,
         },
     },
 };
@@ -45,6 +46,21 @@ async fn an_order_is_created_filled_submitted_and_confirmed_and_a_replay_repeats
     let late = client.execute(order, add("B-2", 1)).await;
     assert_eq!(late, Err(OrderError::Refused(Refusal::OrderClosed)));
     assert!(running.end().await < Duration::from_secs(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_the_queues_of_other_stores_is_counted_apart_with_its_age() {
+    let (folder, elsewhere) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let plan = FaultPlan::new(1);
+    let running = start_between(folder.path(), elsewhere.path(), &plan).await;
+    running.ready().await;
+    let counted = || running.worker.status().queue;
+    until("they are counted", || counted().is_some_and(|queue| queue.elsewhere.contains_key(&Provider::Aws))).await;
+    let before = counted().expect("a count").age_millis;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let queue = counted().expect("a count");
+    assert_eq!(queue.depth, queue.elsewhere[&Provider::Aws], "nothing is in its own");
+    assert!(queue.age_millis >= before + 20 || queue.age_millis < before, "it grows until it is counted anew");
 }
 
 #[tokio::test(flavor = "multi_thread")]

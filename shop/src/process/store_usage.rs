@@ -20,7 +20,7 @@ use crate::orders::OtherStore;
 pub(super) struct Meters {
     /// Of the shop's own store.
     pub(super) home: Arc<Meter>,
-    /// Of the stores of other clouds.
+    /// Of the stores beside it.
     pub(super) others: Vec<(StorageConfig, Arc<Meter>)>,
 }
 
@@ -32,14 +32,14 @@ struct StoreUsage {
 
 /// Meters whose counts `registry` shows, together.
 pub(super) fn register(registry: &mut Registry, storage: &StorageConfig) -> Meters {
-    let others = storage.other_clouds().map(|other| (other, Arc::default())).collect();
+    let others = storage.others().map(|other| (other, Arc::default())).collect();
     let meters = Meters { home: Arc::default(), others };
     registry.register_collector(Box::new(StoreUsage { home: storage.provider, meters: meters.clone() }));
     meters
 }
 
 impl Meters {
-    /// The stores of other clouds, not open yet.
+    /// The stores beside the shop's own, not open yet.
     pub(super) fn others(&self) -> Vec<Arc<OtherStore>> {
         let other = |(config, meter): &(StorageConfig, Arc<Meter>)| OtherStore::new(config.clone(), Arc::clone(meter));
         self.others.iter().map(other).map(Arc::new).collect()
