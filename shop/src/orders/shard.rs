@@ -38,7 +38,7 @@ use super::{
     memory::Memory,
     metrics::OrderMetrics,
     object_store_bridge::{Gate, GateKeeper},
-    opening::{Opened, Opening, Upkeep},
+    opening::{LOG_FILES, Opened, Opening, Upkeep},
     outbox::Outbox,
     parking::Parking,
     recent::Recent,
@@ -146,6 +146,15 @@ struct Log {
     since: Duration,
 }
 
+impl Log {
+    /// Of a shard that was opened `now`: as if a part of the log were written already, for each shard another one. Those of a worker
+    /// grow in step, and their tables, made all at once, would take its processor for seconds.
+    fn of_new(shard: u16, flush_interval: Duration, now: Duration) -> Self {
+        let written = LOG_FILES * u32::from(shard.reverse_bits()) / u32::from(u16::MAX);
+        Self { written, since: now.saturating_sub(flush_interval * written) }
+    }
+}
+
 /// An open shard that this process owns.
 pub(super) struct Shard {
     /// Its number.
@@ -213,7 +222,7 @@ impl Shard {
             metrics,
             upkeep: Arc::new(AsyncMutex::new(upkeep)),
             flush_interval: opening.flush_interval,
-            log: Mutex::new(Log { written: 0, since: opening.clock.since_boot() }),
+            log: Mutex::new(Log::of_new(opening.shard, opening.flush_interval, opening.clock.since_boot())),
             kept_up_at: Mutex::new(opening.clock.since_boot()),
             turns: (0..TURNS).map(|_| AsyncMutex::new(())).collect(),
             admission: Arc::new(Semaphore::new(MOST_AT_ONCE)),
@@ -541,4 +550,15 @@ fn put<T: serde::Serialize>(batch: &mut WriteBatch, name: &[u8], row: &T) -> Res
 fn damaged(error: RowError) -> ShardError {
     tracing::error!(%error, "a stored row cannot be used");
     ShardError::Damaged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_of_a_worker_make_their_tables_by_turns() {
+        let part = |shard| Log::of_new(shard, Duration::from_millis(80), Duration::from_hours(1)).written;
+        assert_eq!([0, 1, 2, 3].map(part), [0, 150, 75, 225]);
+    }
 }

@@ -376,11 +376,12 @@ impl Worker {
         Ok(QueueStatus { depth, elsewhere, dead_letters: dead_letters::count(&*store.blobs).await?, age_millis: 0 })
     }
 
-    /// Keeps the logs of the databases short until told to end.
+    /// Keeps the logs of the databases short until told to end: one after the other, since each takes processor time.
     async fn shorten_logs(&self, ending: &CancellationToken) {
         loop {
-            let shards = self.service.shards();
-            futures::future::join_all(shards.iter().map(|shard| shard.shorten_log())).await;
+            for shard in self.service.shards() {
+                shard.shorten_log().await;
+            }
             if ending.run_until_cancelled(tokio::time::sleep(UPKEEP_EVERY)).await.is_none() {
                 return;
             }
