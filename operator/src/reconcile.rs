@@ -214,9 +214,11 @@ fn outcome(shop: &ValidatedShop, changed: &Result<Option<Token>, ChangeError>) -
 
 /// When to look again, if nothing is heard of the shop until then.
 fn next_look(before: &ShopStatus, after: &ShopStatus) -> Action {
-    // The next look withdraws the permission to set up a store, or has pods begin where the data is now: better done at once.
+    // The next look withdraws the permission to set up a store, has pods begin where the data is now, or has them leave a disk: better
+    // done at once.
     let initialised_now = before.store_initialised != Some(true) && after.store_initialised == Some(true);
-    let moved_now = before.provider != after.provider;
+    let phase = |status: &ShopStatus| status.switch.as_ref().map(|switch| switch.phase);
+    let moved_now = before.provider != after.provider || phase(before) != phase(after);
     let wait = if initialised_now || moved_now {
         Duration::ZERO
     } else if !status::unsettled(after) {

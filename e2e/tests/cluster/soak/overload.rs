@@ -21,8 +21,8 @@ const WORKER_CPU: &str = "300m";
 /// Adds a second at which looking for the peak begins; a tenth as many orders are made.
 const FIRST_RATE: f64 = 100.0;
 
-/// A rate of which less than this share is done is more than a shop can do.
-const ENOUGH: f64 = 0.99;
+/// A rate of which less than this share is done is more than a shop can do. A moment in which tables are made is not.
+const ENOUGH: f64 = 0.95;
 
 /// How long one rate is tried.
 const TRY: Duration = Duration::from_secs(10);
