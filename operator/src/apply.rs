@@ -105,11 +105,12 @@ impl Applier {
         Self { client, index, metrics, applied: Mutex::default() }
     }
 
-    /// Applies the objects of a shop, in order, up to the first that fails: a later one may need an earlier one.
+    /// Applies the objects of a shop, in order, up to the first that fails: a later one may need an earlier one. Gives why the volume
+    /// may not be as asked for, when all but that is applied: it holds the data as before, so nothing else has to wait for it.
     ///
     /// # Errors
     /// The first failure.
-    pub async fn apply(&self, shop: &ValidatedShop, children: &[Child]) -> Result<(), ApplyError> {
+    pub async fn apply(&self, shop: &ValidatedShop, children: &[Child]) -> Result<Option<ApplyError>, ApplyError> {
         let mut refused = None;
         for child in children {
             let applied = match child {
@@ -124,7 +125,6 @@ impl Applier {
                 Child::Ingress(object) => self.apply_one(shop, child.kind(), object).await,
             };
             match (applied, child) {
-                // A volume that may not grow holds the data as before, so nothing else has to wait for that.
                 (Err(error), Child::PersistentVolumeClaim(claim))
                     if error.is_refused_change() && self.knows(shop, claim) =>
                 {
@@ -133,7 +133,7 @@ impl Applier {
                 (applied, _) => applied?,
             }
         }
-        refused.map_or(Ok(()), Err)
+        Ok(refused)
     }
 
     /// Whether the claim is there.

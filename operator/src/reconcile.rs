@@ -124,18 +124,20 @@ async fn reconcile_shop(context: &Context, namespace: &str, name: &str) -> Resul
     if changed.as_ref().is_err_and(|error| namespace_ends(error)) {
         return Ok(Action::requeue(TROUBLED));
     }
-    let token = changed.as_ref().ok().and_then(Option::as_ref);
+    let token = changed.as_ref().ok().and_then(|changed| changed.token.as_ref());
     let seen = observe(&context.client, &context.pods, &shop, token).await?;
-    let now = Timestamp::now();
-    let after = status(&shop, &before, &seen, &outcome(&shop, &changed), now);
-    let wish = switching(&shop, &before, &seen, &after.shards, now).wish;
+    let (outcome, now) = (outcome(&shop, &changed), Timestamp::now());
+    let after = status(&shop, &before, &seen, &outcome, now);
+    let wish = switching(&shop, &before, &seen, &after.shards, &outcome, now).wish;
     if let (Some(wish), Some(token)) = (wish, token) {
         context.pods.leave_wish(&seen.pods, token, wish).await;
     }
     let next = next_look(&before, &after);
     report(context, &found, Some(&shop), &before, after).await?;
-    changed?;
-    Ok(next)
+    match changed?.refused {
+        Some(refused) => Err(ChangeError::from(refused).into()),
+        None => Ok(next),
+    }
 }
 
 /// Why nothing can be built from a Shop.
@@ -178,22 +180,32 @@ fn shops(context: &Context, namespace: &str) -> Api<DynamicObject> {
     Api::namespaced_with(context.client.clone(), namespace, &ApiResource::erase::<Shop>(&()))
 }
 
-/// Changes the cluster to what the Shop asks for, unless it is paused. Returns the token for asking its pods.
-async fn change(context: &Context, shop: &ValidatedShop, before: &ShopStatus) -> Result<Option<Token>, ChangeError> {
+/// What came of changing the cluster to what a Shop asks for.
+#[derive(Default)]
+struct Changed {
+    /// The token for asking its pods; none when nothing was changed.
+    token: Option<Token>,
+    /// Why the volume is not as it was asked for, though all else is.
+    refused: Option<ApplyError>,
+}
+
+/// Changes the cluster to what the Shop asks for, unless it is paused.
+async fn change(context: &Context, shop: &ValidatedShop, before: &ShopStatus) -> Result<Changed, ChangeError> {
     if shop.paused {
-        return Ok(None);
+        return Ok(Changed::default());
     }
     let token = ensure_token(&context.client, shop).await?;
     let config = render_config(shop, before.store_initialised != Some(true))?;
     let children = build(shop, &config, &context.settings);
-    context.applier.apply(shop, &children).await?;
+    let refused = context.applier.apply(shop, &children).await?;
     prune(&context.client, &context.index, &context.metrics, shop, &children).await?;
-    Ok(Some(token))
+    Ok(Changed { token: Some(token), refused })
 }
 
-fn outcome(shop: &ValidatedShop, changed: &Result<Option<Token>, ChangeError>) -> Outcome {
+fn outcome(shop: &ValidatedShop, changed: &Result<Changed, ChangeError>) -> Outcome {
     match changed {
         Ok(_) if shop.paused => Outcome::Paused,
+        Ok(Changed { refused: Some(refused), .. }) => Outcome::AllButVolume(chain(refused)),
         Ok(_) => Outcome::Applied,
         Err(error) => {
             let reason = match error {

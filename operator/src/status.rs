@@ -27,8 +27,21 @@ pub enum Outcome {
     Applied,
     /// It was left alone.
     Paused,
+    /// All but a change of the volume is applied, which the cluster refuses: why, in words.
+    AllButVolume(String),
     /// Something could not be applied: why, and in words.
     Failed(Reason, String),
+}
+
+impl Outcome {
+    /// Whether the pods are being made what the Shop asks for.
+    #[must_use]
+    pub fn is_applied_to_pods(&self) -> bool {
+        match self {
+            Self::Applied | Self::AllButVolume(_) => true,
+            Self::Paused | Self::Failed(..) => false,
+        }
+    }
 }
 
 /// The status of a Shop that nothing can be built from.
@@ -69,7 +82,7 @@ pub fn status(
         Outcome::Paused => previous.conditions.iter().any(|condition| {
             condition.kind == ConditionType::Ready.as_str() && condition.status == ConditionStatus::True
         }),
-        Outcome::Failed(..) => was_ready,
+        Outcome::AllButVolume(_) | Outcome::Failed(..) => was_ready,
     };
     let progress = progress(seen);
     match (&progress, findings.first()) {
@@ -105,7 +118,7 @@ pub fn status(
         None => conditions.set(ConditionType::Degraded, false, Reason::AsExpected, "nothing is wrong"),
     }
     let shards = shards(shop, previous, seen);
-    let Switching { home, status: switch, .. } = switching(shop, previous, seen, &shards, now);
+    let Switching { home, status: switch, .. } = switching(shop, previous, seen, &shards, outcome, now);
     if let Some(SwitchStatus { phase, next_step, from, to, .. }) = &switch {
         let message = format!("from {from} to {to}: {next_step}");
         conditions.set(ConditionType::Switching, !phase.has_ended(), Reason::Switch(*phase), &message);

@@ -10,6 +10,7 @@ use crate::{
     api::{CutOver, ShardStatus, ShopStatus, StorageProvider, SwitchDo, SwitchPhase, SwitchStatus, WishStatus},
     labels::Component,
     observation::Observation,
+    status::Outcome,
     validate::{Storage, ValidatedShop},
 };
 
@@ -55,6 +56,7 @@ pub fn switching(
     previous: &ShopStatus,
     seen: &Observation,
     shards: &[ShardStatus],
+    outcome: &Outcome,
     now: Timestamp,
 ) -> Switching {
     let home = shop.storage.home;
@@ -79,7 +81,8 @@ pub fn switching(
     // Pods that begin where everything is have yet to find the wish.
     let arrived = known.filter(|status| status.newest_wish().map(|told| told.number) == Some(wish.number));
     if let Some(status) = arrived.filter(|status| status.phase == SwitchPhase::Draining) {
-        return Switching { home, status: Some(drain(status, asked, seen, now)), wish: None };
+        let rolled_out = Some(now).filter(|_| outcome.is_applied_to_pods() && are_all_new(seen));
+        return Switching { home, status: Some(drain(status, asked, seen, rolled_out)), wish: None };
     }
     if let Some(status) = arrived.filter(|status| status.phase.has_ended()) {
         let given_up = given_up || status.given_up;
@@ -108,7 +111,6 @@ pub fn switching(
         () if moved == 0 && !asked.goes_back => SwitchPhase::Copying,
         () => SwitchPhase::CuttingOver,
     };
-    let lacks = seen.reports().find_map(|(_, report)| report.lacks.first().cloned());
     let status = SwitchStatus {
         id: id.to_string(),
         wish: Some(WishStatus { number: wish.number, to: goal, waits: wish.waits }),
@@ -122,16 +124,16 @@ pub fn switching(
         longest_hold_millis: report.and_then(|report| report.longest_hold_millis),
         report_key: report.map(|report| report.report_key.clone()),
         draining_since: None,
-        next_step: next_step(phase, asked, are_moved, lacks),
+        next_step: next_step(phase, asked, are_moved, lacks(seen)),
     };
     let wish = Some(wish).filter(|_| !is_told && phase != SwitchPhase::Preparing);
     Switching { home: if is_there { goal } else { home }, status: Some(status), wish }
 }
 
 /// How far a switch is of which nothing is left but the queue of a disk. Pods go on mounting the disk until no pod is left that may
-/// put commands there, and the queue was seen empty after that: its count is exact.
-fn drain(status: &SwitchStatus, asked: Asked, seen: &Observation, now: Timestamp) -> SwitchStatus {
-    let draining_since = status.draining_since.or_else(|| are_all_new(seen).then_some(now));
+/// put commands there, and the queue was seen empty after that: its count is exact. `rolled_out` is a time at which no such pod was left.
+fn drain(status: &SwitchStatus, asked: Asked, seen: &Observation, rolled_out: Option<Timestamp>) -> SwitchStatus {
+    let draining_since = status.draining_since.or(rolled_out);
     let is_empty = |since: Timestamp| {
         let queues = seen.reports().filter_map(|(_, report)| report.queue.as_ref());
         let mut empty = queues.filter(|queue| queue.elsewhere.get(&Provider::Embedded) == Some(&0));
@@ -139,7 +141,12 @@ fn drain(status: &SwitchStatus, asked: Asked, seen: &Observation, now: Timestamp
     };
     let is_drained = draining_since.is_some_and(is_empty);
     let phase = if is_drained { SwitchPhase::Completed } else { SwitchPhase::Draining };
-    SwitchStatus { phase, draining_since, next_step: next_step(phase, asked, true, None), ..status.clone() }
+    SwitchStatus { phase, draining_since, next_step: next_step(phase, asked, true, lacks(seen)), ..status.clone() }
+}
+
+/// What a pod was told to use and cannot.
+fn lacks(seen: &Observation) -> Option<String> {
+    seen.reports().find_map(|(_, report)| report.lacks.first().cloned())
 }
 
 /// What a Shop asks for: about the switch that `last` is a wish of and `known` tells of, or about a new one. None as long as its data
@@ -172,9 +179,11 @@ fn asked(
         _ if is_completed || is_given_up || (is_aborted && wanted != to) => {
             begins(last.number.saturating_add(1), last.to.into())
         }
+        Some(SwitchDo::Abort) => back,
+        // Nothing is left to wait with.
+        _ if known.is_some_and(|known| known.phase == SwitchPhase::Draining) => on,
         Some(SwitchDo::Proceed) => on,
         Some(SwitchDo::Pause) => Asked { waits: true, ..on },
-        Some(SwitchDo::Abort) => back,
         None if is_aborted => back,
         // Without a status what was said last counts.
         None => Asked { waits: known.map_or(last.waits, |_| is_manual), ..on },
@@ -185,11 +194,17 @@ fn asked(
 fn next_step(phase: SwitchPhase, asked: Asked, are_moved: bool, lacks: Option<String>) -> String {
     let Asked { id, from, to, goes_back, waits, next } = asked;
     let goal = asked.goal();
+    let until_empty = match to {
+        StorageProvider::Aws | StorageProvider::Azure => ", whose settings are needed until its queue is empty",
+        StorageProvider::Embedded => "",
+    };
     let step = match phase {
         SwitchPhase::Preparing => {
             format!("nothing to do; pods that know the stores of {from} and {to} replace the others")
         }
-        SwitchPhase::Preflight | SwitchPhase::Copying | SwitchPhase::CuttingOver if lacks.is_some() => {
+        SwitchPhase::Preflight | SwitchPhase::Copying | SwitchPhase::CuttingOver | SwitchPhase::Draining
+            if lacks.is_some() =>
+        {
             format!("see to this, and it goes on by itself: {}", lacks.unwrap_or_default())
         }
         SwitchPhase::Preflight => format!("nothing to do; the workers are told that everything is to be in {to}"),
@@ -219,7 +234,7 @@ fn next_step(phase: SwitchPhase, asked: Asked, are_moved: bool, lacks: Option<St
             "what was in {from} is kept there; leave its settings in the Shop until its queue is empty, then remove them and clean up"
         ),
         SwitchPhase::Aborted => format!(
-            "everything is in {from}, and copies of it in {to}; write spec.storage.provider: {from} to leave it so, or spec.storage.switch.action {{switchId: \"{id}\", do: Proceed}} to move after all"
+            "everything is in {from}, and copies of it in {to}{until_empty}; write spec.storage.provider: {from} to leave it so, or spec.storage.switch.action {{switchId: \"{id}\", do: Proceed}} to move after all"
         ),
     };
     match next {

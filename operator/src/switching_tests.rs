@@ -46,11 +46,22 @@ fn looked_at(
     before: &ShopStatus,
     seen: &Observation,
 ) -> (Switching, ShopStatus) {
+    looked_after(&Outcome::Applied, wanted, asked, before, seen)
+}
+
+/// The same when applying it went so.
+fn looked_after(
+    outcome: &Outcome,
+    wanted: StorageProvider,
+    asked: SwitchSpec,
+    before: &ShopStatus,
+    seen: &Observation,
+) -> (Switching, ShopStatus) {
     let (mut shop, _) = shop(wanted);
     shop.storage.switch = asked;
     let shop = shop.at_home(before);
     let shards = crate::status::shards(&shop, before, seen);
-    let found = switching(&shop, before, seen, &shards, seen.since + Duration::from_secs(1));
+    let found = switching(&shop, before, seen, &shards, outcome, seen.since + Duration::from_secs(1));
     let after = ShopStatus { provider: Some(found.home), switch: found.status.clone(), shards, ..before.clone() };
     (found, after)
 }
@@ -286,6 +297,13 @@ fn a_disk_is_used_until_its_queue_is_seen_empty_after_the_last_pod_that_began_th
     assert_eq!((phase(&found), found.wish), (Some((SwitchPhase::Preflight, 0)), Some(told)));
     let (found, mut before) = looked(AZURE, &before, &seen(Some(told), true, 4));
     assert_eq!((phase(&found), found.home), (Some((SwitchPhase::Draining, 4)), AZURE));
+    let failed = Outcome::Failed(crate::conditions::Reason::ApplyFailed, "no answer".into());
+    for outcome in [failed, Outcome::Paused] {
+        // The Deployments are those of before, which had rolled out.
+        let seen = emptying(0, true, Some(0), 0);
+        let (found, _) = looked_after(&outcome, AZURE, SwitchSpec::default(), &before, &seen);
+        assert_eq!(found.status.and_then(|status| status.draining_since), None, "{outcome:?}");
+    }
     for (seen, why) in [
         (emptying(0, false, Some(0), 0), "pods that began on the disk are there"),
         (emptying(10, true, Some(0), 0), "the last of them went only now"),
@@ -301,6 +319,41 @@ fn a_disk_is_used_until_its_queue_is_seen_empty_after_the_last_pod_that_began_th
     let (found, before) = looked(AZURE, &before, &emptying(62, true, Some(0), 1));
     assert_eq!((phase(&found), found.home), (Some((SwitchPhase::Completed, 4)), AZURE));
     assert!(next_step(&found).contains("delete its claim"), "{}", next_step(&found));
+    assert!(!volume(&before));
+}
+
+#[test]
+fn a_switch_that_only_empties_a_queue_waits_for_no_word() {
+    let (_, before) = shop(AZURE);
+    let before = ShopStatus { provider: Some(EMBEDDED), ..before };
+    let (_, before) = looked(AZURE, &before, &seen(None, false, 0));
+    let told = before.switch.as_ref().and_then(SwitchStatus::newest_wish);
+    let (_, before) = looked(AZURE, &before, &seen(told, true, 4));
+    for what in [None, Some(SwitchDo::Pause), Some(SwitchDo::Proceed)] {
+        let (found, _) = looked_at(AZURE, manual(what), &before, &emptying(5, true, Some(3), 0));
+        assert_eq!((phase(&found), found.wish), (Some((SwitchPhase::Draining, 4)), None), "{what:?}");
+    }
+    let (found, _) = looked_at(AZURE, manual(Some(SwitchDo::Abort)), &before, &emptying(5, true, Some(3), 0));
+    assert_eq!(found.wish.map(|wish| wish.to), Some(Provider::Embedded));
+    let mut silent = emptying(5, true, None, 0);
+    if let Report::Told(report) = &mut silent.pods[2].report {
+        report.lacks = vec!["the disk cannot be used".into()];
+    }
+    let (found, _) = looked(AZURE, &before, &silent);
+    assert!(next_step(&found).contains("the disk cannot be used"), "{}", next_step(&found));
+}
+
+#[test]
+fn a_disk_that_nothing_moved_to_after_all_is_left_when_the_switch_is_aborted() {
+    let (_, before) = shop(EMBEDDED);
+    let (_, before) = looked(EMBEDDED, &before, &seen(None, false, 0));
+    let told = before.switch.as_ref().and_then(SwitchStatus::newest_wish);
+    let (_, before) = looked(EMBEDDED, &before, &seen(told, false, 0));
+    let volume = |before: &ShopStatus| shop(AWS).0.at_home(before).storage.volume().is_some();
+    let (found, before) = looked(AWS, &before, &seen(told, false, 0));
+    assert!(volume(&before), "shards may be there");
+    let (found, before) = looked(AWS, &before, &seen(found.wish, true, 0));
+    assert_eq!((phase(&found), found.home), (Some((SwitchPhase::Aborted, 0)), AWS));
     assert!(!volume(&before));
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::kubectl::run;
 use super::operator::ensure_operator;
-use super::provider::{new_store, new_store_beside, new_store_to_move_to, servers};
+use super::provider::{make_buckets_beside, new_store, new_store_beside, new_store_to_move_to, servers};
 use super::shop::embedded;
 use super::turn::{Share, Turn};
 use crate::wait::until;
@@ -101,6 +101,11 @@ impl TestNamespace {
     /// `spec.storage` of a shop that may move to another provider; `None` where no cloud is emulated.
     pub async fn storage_to_move(&self) -> Option<Value> {
         new_store_to_move_to(&self.client, &self.name, &self.storage).await
+    }
+
+    /// Makes the bucket or container, and the queue, of this name on the cloud that this run is not on.
+    pub async fn make_buckets_beside(&self, name: &str) {
+        make_buckets_beside(&self.storage, name).await;
     }
 
     /// Where the servers of the store's blobs and of its queue listen; nowhere when it is a disk.

@@ -141,10 +141,19 @@ fn named(variable: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set; see dev/end-to-end.sh"))
 }
 
-async fn make(client: &Client, cloud: Cloud, name: &str, keys: Value) {
+/// Makes the bucket or container, and the queue, of this name on the cloud that `storage` is not on.
+pub(super) async fn make_buckets_beside(storage: &Value, name: &str) {
+    make_buckets(Cloud::of(storage).expect("a cloud").other(), name).await;
+}
+
+async fn make_buckets(cloud: Cloud, name: &str) {
     let made = Command::new("../dev/emulated-store.sh").args([cloud.name(), name]).kill_on_drop(true).output().await;
     let made = made.expect("dev/emulated-store.sh runs");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
+async fn make(client: &Client, cloud: Cloud, name: &str, keys: Value) {
+    make_buckets(cloud, name).await;
     let secret = json!({"metadata": {"name": cloud.secret()}, "stringData": keys});
     let secret: Secret = serde_json::from_value(secret).expect("a Secret");
     let secrets: Api<Secret> = Api::namespaced(client.clone(), name);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use e2e::cluster::{Share, Shop, in_namespace, kill_container, kill_operator, verify_store};
 use kube::api::DynamicObject;
 use load::ledger::Ledger;
-use load::run::Rates;
+use load::run::{Rates, new_key};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -105,6 +105,38 @@ async fn a_switch_goes_on_when_workers_a_web_pod_and_the_operator_are_killed_ami
         until_applied(&shop.api().await, &entries(&ledger, &path), PERSISTED).await;
         let config = shop.delete().await;
         verify_store(&shop, &config, Some(&path)).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: make test"]
+async fn a_bucket_that_is_missing_is_named_and_everything_moves_once_it_is_there() {
+    in_namespace(Share::Together, "switch-late", async |namespace| {
+        let mut spec = namespace.small_shop();
+        if spec["storage"]["provider"] != "Azure" {
+            println!("not tried: it is from Azure to a bucket of AWS");
+            return;
+        }
+        spec["storage"] = namespace.storage_to_move().await.expect("both clouds are emulated");
+        let late = format!("{}-late", namespace.name);
+        spec["storage"]["aws"]["bucket"] = json!(late);
+        let shop = Shop::ready(&namespace, "corner", &spec).await;
+        spec["storage"]["provider"] = json!("Aws");
+        shop.apply(&spec).await.expect("accepted");
+        let named = shop
+            .wait("the next step names the bucket", MOVED, |shop| {
+                let next_step = shop.data["status"]["switch"]["nextStep"].as_str().unwrap_or_default();
+                next_step.contains("see to this") && next_step.contains(&late)
+            })
+            .await;
+        assert_eq!(named.data["status"]["provider"], "Azure");
+        let degraded = shop.wait_reason("Degraded", "Lacking", MOVED).await;
+        assert!(degraded.contains(&late), "{degraded}");
+        shop.api().await.create(&new_key()).await;
+        namespace.make_buckets_beside(&late).await;
+        is_in(&shop, "1", "Aws").await;
+        shop.api().await.create(&new_key()).await;
     })
     .await;
 }

@@ -197,7 +197,7 @@ fn the_provider_may_change_between_clouds_and_the_settings_stay_until_the_data_h
     assert_eq!(
         messages,
         [
-            "a switch from or to Azure is under way, but spec.storage.azure is missing; leave the settings until status.switch.phase is Completed or Aborted"
+            "a switch from or to Azure is under way, but spec.storage.azure is missing; leave the settings until status.switch.phase is Completed or Aborted and its queue is empty"
         ]
     );
     let back = with(going_back, &[("/status/switch/phase", json!("Aborted"))]);
@@ -212,6 +212,7 @@ fn a_shop_moves_where_there_are_settings_and_stays_within_a_cloud_where_it_is() 
     let cases = [
         (least(), "/spec/storage/provider", json!("Aws"), vec![NO_AWS]),
         (on_azure(), "/spec/storage/provider", json!("Embedded"), vec![]),
+        (on_azure(), "/spec/storage/embedded/volumeClaim/storageClassName", json!("fast"), vec![]),
         (on_aws(), "/spec/storage/aws/bucket", json!("other"), vec![AWS_LOCATION]),
         (on_azure(), "/spec/storage/aws/region", json!("eu-west-1"), vec![AWS_LOCATION]),
         (on_aws(), "/spec/storage/aws/endpoint", json!({ "blob": "https://a.example" }), vec![ENDPOINT_GONE]),
@@ -327,9 +328,9 @@ fn what_the_rules_refuse_as_a_change_they_refuse_in_these_words() {
     let cases = [
         ((least(), "/spec/orders/shards", json!(5)), "spec.orders.shards", SHARDS),
         ((most(), "/spec/orders/shards", json!(6)), "spec.orders.shards", SHARDS),
-        ((least(), &class, json!("fast")), "spec.storage.embedded.volumeClaim", OTHER_CLASS),
-        ((most(), &class, json!("slow")), "spec.storage.embedded.volumeClaim", OTHER_CLASS),
-        ((most(), &class, Value::Null), "spec.storage.embedded.volumeClaim", OTHER_CLASS),
+        ((least(), &class, json!("fast")), "spec.storage", OTHER_CLASS),
+        ((most(), &class, json!("slow")), "spec.storage", OTHER_CLASS),
+        ((most(), &class, Value::Null), "spec.storage", OTHER_CLASS),
     ];
     for ((spec, path, value), place, message) in cases {
         let before = stored(spec);

@@ -16,7 +16,8 @@ use storage_adapters::config::Provider;
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("self.provider != 'Aws' || has(self.aws)").message("spec.storage.provider is Aws, but spec.storage.aws is missing; write its region, bucket, queue and credentials"),
-    validation = Rule::new("self.provider != 'Azure' || has(self.azure)").message("spec.storage.provider is Azure, but spec.storage.azure is missing; write its account, container, queue and credentials")
+    validation = Rule::new("self.provider != 'Azure' || has(self.azure)").message("spec.storage.provider is Azure, but spec.storage.azure is missing; write its account, container, queue and credentials"),
+    validation = Rule::new("oldSelf.provider != 'Embedded' || (has(self.embedded.volumeClaim.storageClassName) == has(oldSelf.embedded.volumeClaim.storageClassName) && (!has(self.embedded.volumeClaim.storageClassName) || self.embedded.volumeClaim.storageClassName == oldSelf.embedded.volumeClaim.storageClassName))").message("storageClassName cannot change, as the volume stays where it is; write the earlier value")
 )]
 pub struct StorageSpec {
     /// The provider of the shop's storage. `Aws` keeps everything in S3 and SQS, `Azure` in Blob Storage and Queue
@@ -310,9 +311,6 @@ pub struct EmbeddedSpec {
 /// The claim of the Embedded store's volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new("has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)").message("storageClassName cannot change, as the volume stays where it is; write the earlier value")
-)]
 pub struct VolumeClaimSpec {
     /// Size of the volume, such as 10Gi. It can grow when the storage class allows that, and never shrinks; a size that the
     /// cluster refuses leaves the volume as it is and is named in the condition Degraded.

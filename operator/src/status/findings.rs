@@ -29,9 +29,15 @@ pub(super) fn findings(
     outcome: &Outcome,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if let Outcome::Failed(reason, message) = outcome {
-        let degrades = *reason != Reason::EarlierShopLeaving;
-        findings.push(Finding { reason: *reason, message: message.clone(), degrades });
+    match outcome {
+        Outcome::Failed(reason, message) => {
+            let degrades = *reason != Reason::EarlierShopLeaving;
+            findings.push(Finding { reason: *reason, message: message.clone(), degrades });
+        }
+        Outcome::AllButVolume(message) => {
+            findings.push(Finding { reason: Reason::ApplyFailed, message: message.clone(), degrades: true });
+        }
+        Outcome::Applied | Outcome::Paused => {}
     }
     findings.extend(waiting(seen));
     let unbound = !seen.claim_bound;

@@ -72,7 +72,7 @@ fn messages(Depth { waiting, leased }: &Depth) -> String {
     format!("about {waiting} messages waiting, {leased} with a receiver")
 }
 
-/// The shop sells without it, but nothing moves there, and the queue of a cloud is no way out of a partition.
+/// The shop sells without it, but nothing moves there or is taken from its queue, and that of a cloud is no way out of a partition.
 #[derive(Debug, thiserror::Error)]
 #[error("the shop sells, but the store beside that its settings name cannot be used: {store}")]
 struct Beside {

@@ -45,7 +45,8 @@ impl OtherStore {
             return None;
         }
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        let without = if self.is_way_out() { "its queue is no way out of a partition" } else { "nothing moves there" };
+        let without =
+            if self.is_way_out() { "its queue is no way out of a partition" } else { "its queue is not emptied" };
         trouble.as_ref().map(|trouble| format!("{} cannot be used and {without}: {trouble}", self.config))
     }
 
@@ -163,7 +164,7 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let lacks = other.lacks().unwrap_or_default();
-        assert!(lacks.contains("cannot be used and nothing moves there") && lacks.contains("store"), "{lacks}");
+        assert!(lacks.contains("cannot be used and its queue is not emptied") && lacks.contains("store"), "{lacks}");
         std::fs::remove_file(&path).expect("removed");
         opening.await.expect("no panic").expect("it is open");
         assert_eq!(other.lacks(), None);

@@ -368,7 +368,7 @@ impl Worker {
         let mut elsewhere = BTreeMap::new();
         for other in others {
             // One that is out of reach hides nothing of the others.
-            if let Ok(length) = queue_length(&**other).await {
+            if let Ok(length) = self.length_beside(other).await {
                 elsewhere.insert(other.provider(), length);
             }
         }
@@ -376,12 +376,30 @@ impl Worker {
         Ok(QueueStatus { depth, elsewhere, dead_letters: dead_letters::count(&*store.blobs).await?, age_millis: 0 })
     }
 
-    /// Keeps the logs of the databases short until told to end: one after the other, since each takes processor time.
+    /// About how many messages are in the queue of a store beside the home. Whoever finds that of a disk empty is to find its dead
+    /// letters at home: soon no pod may mount it any more.
+    async fn length_beside(&self, other: &OtherStore) -> Result<u64, storage_adapters::Error> {
+        let length = queue_length(other).await?;
+        if let Some((Provider::Embedded, disk)) = other.blobs() {
+            dead_letters::copy_all(&*disk, &*self.home.blobs).await?;
+        }
+        Ok(length)
+    }
+
+    /// Keeps the logs of the databases short until told to end: those of a store one after the other, since each takes processor time.
     async fn shorten_logs(&self, ending: &CancellationToken) {
         loop {
+            let mut by_store: BTreeMap<_, Vec<_>> = BTreeMap::new();
             for shard in self.service.shards() {
-                shard.shorten_log().await;
+                let store = self.service.lease(shard.number).map(|lease| lease.home);
+                by_store.entry(store).or_default().push(shard);
             }
+            let of_stores = by_store.values().map(async |shards| {
+                for shard in shards {
+                    shard.shorten_log().await;
+                }
+            });
+            futures::future::join_all(of_stores).await;
             if ending.run_until_cancelled(tokio::time::sleep(UPKEEP_EVERY)).await.is_none() {
                 return;
             }

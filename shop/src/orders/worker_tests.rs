@@ -1,7 +1,9 @@
 //! Whole workers on a store on disk: their internal API on loopback, asked by the real client.
 
+use bytes::Bytes;
 use storage_adapters::{
     ErrorKind,
+    config::EmbeddedConfig,
     decorators::{Fault, FaultPlan, Operation, Rule},
 };
 use tokio::time::Instant;
@@ -14,8 +16,8 @@ use crate::{
         lease::Lease,
         protocol::{self, ReadMessage, Reply},
         test_workers::{
-            PATIENCE, Shoppers, TOKEN, add, config, create, key, start, start_between, start_disturbed, start_with,
-            until,
+            PATIENCE, Shoppers, TOKEN, add, config, create, key, start, start_between, start_disturbed,
+            start_gated_with_another, start_with, until,
         },
     },
 };
@@ -61,6 +63,20 @@ async fn what_is_in_the_queues_of_other_stores_is_counted_apart_with_its_age() {
     let queue = counted().expect("a count");
     assert_eq!(queue.depth, queue.elsewhere[&Provider::Aws], "nothing is in its own");
     assert!(queue.age_millis >= before + 20 || queue.age_millis < before, "it grows until it is counted anew");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_of_a_disk_are_at_home_before_its_queue_counts_as_empty() {
+    let (folder, elsewhere) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let disk = EmbeddedConfig { path: elsewhere.path().join("store") };
+    let disk = Store::open(&disk.into()).await.expect("a store");
+    assert!(dead_letters::bury(&*disk.blobs, &Bytes::from_static(b"of no use to anybody"), "unreadable").await);
+    let plan = FaultPlan::new(1);
+    let (running, _gate) = start_gated_with_another(folder.path(), &plan, elsewhere.path(), Provider::Embedded).await;
+    running.ready().await;
+    let on_disk = || running.worker.status().queue.and_then(|queue| queue.elsewhere.get(&Provider::Embedded).copied());
+    until("its queue is counted", || on_disk() == Some(0)).await;
+    assert_eq!(dead_letters::count(&*running.worker.settings.store.blobs).await.expect("counts"), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
