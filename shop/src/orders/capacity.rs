@@ -4,7 +4,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
@@ -28,6 +28,10 @@ const TOO_LONG: Duration = Duration::from_millis(150);
 /// Longest that what can wait gives way at once, so that it ends all the same.
 const GIVES_WAY: Duration = Duration::from_millis(200);
 
+/// For how long nothing big is begun after it had less under way than at other times: what an overload ends again and again was
+/// done for nothing.
+const CALM: Duration = Duration::from_secs(30);
+
 /// The most and the least that it may have under way. The least is answered within half a second even by a tenth of a core.
 const MOST: u32 = 2048;
 const LEAST: u32 = 32;
@@ -39,6 +43,8 @@ pub(super) struct Capacity {
     under_way: AtomicU32,
     /// Whether it was late at the last look.
     late: AtomicBool,
+    /// When it was last to have less under way than at other times.
+    reduced_at: Mutex<Option<Instant>>,
     /// Commands that ended since the last look, and how long they took together, in microseconds.
     ended: AtomicU32,
     spent: AtomicU64,
@@ -75,8 +81,8 @@ impl Drop for UnderWay {
 
 impl Default for Capacity {
     fn default() -> Self {
-        let (under_way, late, ended, spent) = Default::default();
-        Self { limit: AtomicU32::new(MOST), under_way, late, ended, spent }
+        let (under_way, late, reduced_at, ended, spent) = Default::default();
+        Self { limit: AtomicU32::new(MOST), under_way, late, reduced_at, ended, spent }
     }
 }
 
@@ -98,12 +104,25 @@ impl Capacity {
     /// Takes on as little as it ever does, for now.
     #[cfg(test)]
     pub(super) fn reduce(&self) {
-        self.limit.store(LEAST, Ordering::Relaxed);
+        self.set_limit(LEAST);
     }
 
     /// Whether it is less than at other times.
     pub(super) fn is_reduced(&self) -> bool {
         self.limit.load(Ordering::Relaxed) < MOST
+    }
+
+    /// Whether it was less than at other times a moment ago.
+    pub(super) fn was_reduced_lately(&self) -> bool {
+        let reduced_at = self.reduced_at.lock().unwrap_or_else(PoisonError::into_inner);
+        reduced_at.is_some_and(|at| at.elapsed() < CALM)
+    }
+
+    fn set_limit(&self, limit: u32) {
+        self.limit.store(limit, Ordering::Relaxed);
+        if limit < MOST {
+            *self.reduced_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
     }
 
     /// Takes on as much as ever: a worker that ends does not look any more.
@@ -158,7 +177,7 @@ impl Capacity {
             if before == MOST && limit < MOST {
                 tracing::warn!(limit, "this worker gets a processor too late; it takes on less");
             }
-            self.limit.store(limit, Ordering::Relaxed);
+            self.set_limit(limit);
             metrics.set_limit(limit);
         }
     }
@@ -243,6 +262,9 @@ mod tests {
 
         go_on(&capacity, watching.as_mut(), Duration::from_secs(7), IN_TIME, QUICK).await;
         assert_eq!(limit(&capacity), MOST);
+        assert!(capacity.was_reduced_lately(), "it may be so again in a moment");
+        go_on(&capacity, watching.as_mut(), CALM, IN_TIME, QUICK).await;
+        assert!(!capacity.was_reduced_lately());
     }
 
     #[tokio::test(start_paused = true)]

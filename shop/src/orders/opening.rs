@@ -250,7 +250,8 @@ impl Upkeep {
 
     /// Whether the database has gathered enough tables to be merged by a worker that can do so much; looks only at memory.
     pub(super) fn is_due(db: &Db, capacity: &Capacity) -> bool {
-        db.manifest().l0().len() >= if capacity.is_reduced() { TABLES_TO_MERGE_ANYWAY } else { TABLES_TO_MERGE }
+        let many = if capacity.was_reduced_lately() { TABLES_TO_MERGE_ANYWAY } else { TABLES_TO_MERGE };
+        db.manifest().l0().len() >= many
     }
 
     /// Makes a table of the rows that are only in the log.
