@@ -137,7 +137,10 @@ fn drain(status: &SwitchStatus, asked: Asked, seen: &Observation, rolled_out: Op
     let is_empty = |since: Timestamp| {
         let queues = seen.reports().filter_map(|(_, report)| report.queue.as_ref());
         let mut empty = queues.filter(|queue| queue.elsewhere.get(&Provider::Embedded) == Some(&0));
-        empty.any(|queue| since + CLOCKS_APART < seen.since - Duration::from_millis(queue.age_millis))
+        empty.any(|queue| {
+            let counted = seen.since.checked_sub(Duration::from_millis(queue.age_millis));
+            counted.is_ok_and(|counted| counted > since + CLOCKS_APART)
+        })
     };
     let is_drained = draining_since.is_some_and(is_empty);
     let phase = if is_drained { SwitchPhase::Completed } else { SwitchPhase::Draining };

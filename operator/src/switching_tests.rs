@@ -308,6 +308,7 @@ fn a_disk_is_used_until_its_queue_is_seen_empty_after_the_last_pod_that_began_th
         (emptying(0, false, Some(0), 0), "pods that began on the disk are there"),
         (emptying(10, true, Some(0), 0), "the last of them went only now"),
         (emptying(40, true, Some(0), 25), "that was counted before"),
+        (emptying(50, true, Some(0), u64::MAX / 1_000), "that cannot be"),
         (emptying(60, true, Some(3), 0), "something is there"),
         (emptying(61, true, None, 0), "the disk did not answer"),
     ] {
