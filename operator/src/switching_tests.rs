@@ -282,6 +282,14 @@ fn emptying(seconds: i64, all_new: bool, on_disk: Option<u64>, age_seconds: u64)
     seen
 }
 
+/// What the workers of a shop on a disk are told when it is to be in Azure, and the status then.
+fn told_to_leave_a_disk() -> (Option<Switch>, ShopStatus) {
+    let (_, before) = shop(AZURE);
+    let before = ShopStatus { provider: Some(EMBEDDED), ..before };
+    let (_, before) = looked(AZURE, &before, &seen(None, false, 0));
+    (before.switch.as_ref().and_then(SwitchStatus::newest_wish), before)
+}
+
 #[test]
 fn a_disk_is_used_until_its_queue_is_seen_empty_after_the_last_pod_that_began_there() {
     let (_, before) = shop(AZURE);
@@ -325,10 +333,7 @@ fn a_disk_is_used_until_its_queue_is_seen_empty_after_the_last_pod_that_began_th
 
 #[test]
 fn a_switch_that_only_empties_a_queue_waits_for_no_word() {
-    let (_, before) = shop(AZURE);
-    let before = ShopStatus { provider: Some(EMBEDDED), ..before };
-    let (_, before) = looked(AZURE, &before, &seen(None, false, 0));
-    let told = before.switch.as_ref().and_then(SwitchStatus::newest_wish);
+    let (told, before) = told_to_leave_a_disk();
     let (_, before) = looked(AZURE, &before, &seen(told, true, 4));
     for what in [None, Some(SwitchDo::Pause), Some(SwitchDo::Proceed)] {
         let (found, _) = looked_at(AZURE, manual(what), &before, &emptying(5, true, Some(3), 0));
@@ -360,10 +365,7 @@ fn a_disk_that_nothing_moved_to_after_all_is_left_when_the_switch_is_aborted() {
 
 #[test]
 fn a_disk_that_is_left_is_gone_back_to() {
-    let (_, before) = shop(AZURE);
-    let before = ShopStatus { provider: Some(EMBEDDED), ..before };
-    let (_, before) = looked(AZURE, &before, &seen(None, false, 0));
-    let told = before.switch.as_ref().and_then(SwitchStatus::newest_wish);
+    let (told, before) = told_to_leave_a_disk();
     let (_, before) = looked(AZURE, &before, &seen(told, true, 4));
     let (found, before) = looked(EMBEDDED, &before, &emptying(5, false, Some(0), 0));
     assert_eq!(
@@ -382,10 +384,7 @@ fn a_disk_that_is_left_is_gone_back_to() {
 
 #[test]
 fn a_third_provider_comes_after_the_switch_that_is_under_way() {
-    let (_, before) = shop(AZURE);
-    let before = ShopStatus { provider: Some(EMBEDDED), ..before };
-    let (_, before) = looked(AZURE, &before, &seen(None, false, 0));
-    let told = before.switch.as_ref().and_then(SwitchStatus::newest_wish);
+    let (told, before) = told_to_leave_a_disk();
     let (_, before) = looked(AZURE, &before, &seen(told, false, 1));
     let (found, before) = looked(AWS, &before, &seen(told, false, 2));
     assert_eq!((phase(&found), found.wish), (Some((SwitchPhase::CuttingOver, 2)), None));

@@ -181,10 +181,10 @@ impl ValidatedShop {
         };
         storage.home = status.provider.filter(is_known).unwrap_or(storage.wanted);
         let moves = status.switch.as_ref().filter(|switch| !switch.phase.has_ended());
-        let used = [storage.wanted, storage.home]
+        let mut used = [storage.wanted, storage.home]
             .into_iter()
             .chain(moves.into_iter().flat_map(|moves| [moves.from, moves.to]));
-        storage.mounts_volume = used.into_iter().any(|provider| provider == StorageProvider::Embedded);
+        storage.mounts_volume = used.any(|provider| provider == StorageProvider::Embedded);
         self
     }
 }

@@ -80,9 +80,7 @@ pub(super) async fn new_store(client: &Client, name: &str) -> Value {
 /// Makes a store of this name on the cloud that `storage` is not on, and gives what names it beside.
 pub(super) async fn new_store_beside(client: &Client, name: &str, storage: &Value) -> Option<Value> {
     let other = Cloud::of(storage)?.other();
-    let mut beside = storage.clone();
-    beside[other.name()] = new_store_on(client, other, name).await;
-    Some(beside)
+    Some(with_store_on(client, other, name, storage).await)
 }
 
 /// The same for a shop that may also be on a disk; `None` where no cloud is emulated.
@@ -91,9 +89,14 @@ pub(super) async fn new_store_to_move_to(client: &Client, name: &str, storage: &
         return new_store_beside(client, name, storage).await;
     }
     std::env::var_os("AZURE_STORAGE_KEY")?;
+    Some(with_store_on(client, Cloud::Azure, name, storage).await)
+}
+
+/// `storage` with the settings of a new store of this name on a cloud beside.
+async fn with_store_on(client: &Client, cloud: Cloud, name: &str, storage: &Value) -> Value {
     let mut beside = storage.clone();
-    beside[Cloud::Azure.name()] = new_store_on(client, Cloud::Azure, name).await;
-    Some(beside)
+    beside[cloud.name()] = new_store_on(client, cloud, name).await;
+    beside
 }
 
 /// Makes a store on a cloud, and gives the settings that name it.

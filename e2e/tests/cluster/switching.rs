@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use e2e::cluster::{Share, Shop, in_namespace, kill_container, kill_operator, verify_store};
 use kube::api::DynamicObject;
 use load::ledger::Ledger;
+use load::report::Report;
 use load::run::{Rates, new_key};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::time::sleep;
 
 use crate::partition::{entries, until_applied};
@@ -24,6 +26,34 @@ const MOVED: Duration = Duration::from_mins(3);
 /// Longest from the end of the load until everything that was accepted is applied.
 const PERSISTED: Duration = Duration::from_secs(10);
 
+/// People who buy from a shop while it moves, and what they were told.
+struct Trade {
+    folder: TempDir,
+    ledger: Ledger,
+    traffic: Traffic,
+}
+
+impl Trade {
+    async fn start(shop: &Shop) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let ledger = Ledger::create(&folder.path().join("ledger")).expect("a ledger");
+        let traffic = Traffic::start(shop, RATES, ledger.clone()).await;
+        sleep(CALM).await;
+        Self { folder, ledger, traffic }
+    }
+
+    /// Ends it, deletes the shop, and sees that its store holds exactly what was acknowledged.
+    async fn end(self, shop: &Shop) -> Report {
+        sleep(CALM).await;
+        let report = self.traffic.end().await;
+        let path = self.folder.path().join("ledger");
+        until_applied(&shop.api().await, &entries(&self.ledger, &path), PERSISTED).await;
+        let config = shop.delete().await;
+        verify_store(shop, &config, Some(&path)).await;
+        report
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: make test"]
 async fn a_changed_provider_moves_a_selling_shop_to_another_one_and_back() {
@@ -37,11 +67,7 @@ async fn a_changed_provider_moves_a_selling_shop_to_another_one_and_back() {
         let home = spec["storage"]["provider"].clone();
         let other = if home == "Azure" { json!("Aws") } else { json!("Azure") };
         let shop = Shop::ready(&namespace, "corner", &spec).await;
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("ledger");
-        let ledger = Ledger::create(&path).expect("a ledger");
-        let traffic = Traffic::start(&shop, RATES, ledger.clone()).await;
-        sleep(CALM).await;
+        let trade = Trade::start(&shop).await;
         spec["storage"]["provider"] = other.clone();
         spec["storage"]["switch"] = json!({"cutOver": "Manual"});
         is_only_copied(&shop, &spec, "1").await;
@@ -52,12 +78,8 @@ async fn a_changed_provider_moves_a_selling_shop_to_another_one_and_back() {
         spec["storage"]["provider"] = home;
         spec["storage"]["switch"] = json!({});
         switch(&shop, &spec, "3", "switches/3/report").await;
-        sleep(CALM).await;
-        let report = traffic.end().await;
-        until_applied(&shop.api().await, &entries(&ledger, &path), PERSISTED).await;
+        let report = trade.end(&shop).await;
         assert_available("while everything moved there and back", &report);
-        let config = shop.delete().await;
-        verify_store(&shop, &config, Some(&path)).await;
     })
     .await;
 }
@@ -73,11 +95,7 @@ async fn a_switch_goes_on_when_workers_a_web_pod_and_the_operator_are_killed_ami
         }
         spec["storage"] = namespace.storage_to_move().await.expect("both clouds are emulated");
         let shop = Shop::ready(&namespace, "corner", &spec).await;
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("ledger");
-        let ledger = Ledger::create(&path).expect("a ledger");
-        let traffic = Traffic::start(&shop, RATES, ledger.clone()).await;
-        sleep(CALM).await;
+        let trade = Trade::start(&shop).await;
         spec["storage"]["provider"] = json!("Azure");
         spec["storage"]["switch"] = json!({"cutOver": "Manual"});
         is_only_copied(&shop, &spec, "1").await;
@@ -98,13 +116,9 @@ async fn a_switch_goes_on_when_workers_a_web_pod_and_the_operator_are_killed_ami
         kill_container(&shop.pods(Some("web")).await[0]).await;
         is_in(&shop, "3", "Aws").await;
         shop.wait_ready(MOVED).await;
-        sleep(CALM).await;
-        let report = traffic.end().await;
+        let report = trade.end(&shop).await;
         let faults: Vec<_> = report.kinds.values().flat_map(|row| &row.faults).collect();
         println!("while programs were killed amid two switches: {faults:?}");
-        until_applied(&shop.api().await, &entries(&ledger, &path), PERSISTED).await;
-        let config = shop.delete().await;
-        verify_store(&shop, &config, Some(&path)).await;
     })
     .await;
 }
