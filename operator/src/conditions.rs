@@ -75,6 +75,8 @@ pub enum Reason {
     Waiting(WaitingReason),
     /// A pod serves without something that it was told to use. (Degraded)
     Lacking,
+    /// Orders are not as they were before everything moved. (Degraded)
+    VerificationFailed,
     /// How far the data is on its way. (Switching)
     Switch(SwitchPhase),
     /// Nothing is wrong. (Degraded)
@@ -107,6 +109,7 @@ impl Reason {
             Self::PodCrashing => "PodCrashing",
             Self::PodsUnreachable => "PodsUnreachable",
             Self::Lacking => "Lacking",
+            Self::VerificationFailed => "VerificationFailed",
             Self::AsExpected => "AsExpected",
             Self::Paused => "Paused",
             Self::Reconciling => "Reconciling",

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 use shop_contract::{
     status::{OwnedShard, PodStatus, QueueStatus},
-    switch::SwitchSummary,
+    switch::{SwitchSummary, Verification},
 };
 
 use crate::{
@@ -157,13 +157,15 @@ pub(crate) fn told(shards: &[u16]) -> PodStatus {
         switch: None,
         settled: None,
         moved: None,
+        copying: None,
     }
 }
 
 /// What the report of a switch says.
 pub(crate) fn reported(number: u64) -> SwitchSummary {
     let report_key = format!("switches/{number}/report");
-    SwitchSummary { number, report_key, files: 12, bytes: 3_000, longest_hold_millis: Some(180) }
+    let verification = Some(Verification { orders: 40, mismatches: 0, is_whole: true });
+    SwitchSummary { number, report_key, files: 12, bytes: 3_000, longest_hold_millis: Some(180), verification }
 }
 
 /// A shop of two web pods and one worker, all of which serve.

@@ -110,15 +110,15 @@ pub fn status(
         Some((reason, message)) => conditions.set(ConditionType::Progressing, true, reason, &message),
         None => conditions.set(ConditionType::Progressing, false, Reason::Settled, "nothing is under way"),
     }
-    let lacking = findings::lacking(seen);
+    let shards = shards(shop, previous, seen);
+    let Switching { home, status: switch, .. } = switching(shop, previous, seen, &shards, outcome, now);
+    let lacking = findings::lacking(seen).or_else(|| findings::unverified(switch.as_ref()?));
     match findings.iter().find(|finding| finding.degrades).or(lacking.as_ref()) {
         Some(Finding { reason, message, .. }) => {
             conditions.set(ConditionType::Degraded, true, *reason, message);
         }
         None => conditions.set(ConditionType::Degraded, false, Reason::AsExpected, "nothing is wrong"),
     }
-    let shards = shards(shop, previous, seen);
-    let Switching { home, status: switch, .. } = switching(shop, previous, seen, &shards, outcome, now);
     if let Some(SwitchStatus { phase, next_step, from, to, .. }) = &switch {
         let message = format!("from {from} to {to}: {next_step}");
         conditions.set(ConditionType::Switching, !phase.has_ended(), Reason::Switch(*phase), &message);

@@ -1,13 +1,16 @@
 //! Where a shop's data is to be, what to do about that next, and how far it is on its way, as a function of what was seen. No I/O.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
-use shop_contract::switch::{About, Switch};
+use shop_contract::switch::{About, ShardCopy, Switch};
 use storage_adapters::config::Provider;
 
 use crate::{
-    api::{CutOver, ShardStatus, ShopStatus, StorageProvider, SwitchDo, SwitchPhase, SwitchStatus, WishStatus},
+    api::{
+        CutOver, ShardStatus, ShopStatus, StorageProvider, SwitchDo, SwitchPhase, SwitchSpec, SwitchStatus, Verify,
+        WishStatus,
+    },
     labels::Component,
     observation::Observation,
     status::Outcome,
@@ -39,6 +42,9 @@ struct Asked {
     goes_back: bool,
     /// Whether each shard is to stay where it is for now.
     waits: bool,
+    /// Which orders are compared, and how many bytes a second are copied at most.
+    verify: Verify,
+    max_bytes_per_second: Option<u64>,
     /// Where everything is to be after this switch, when that is another provider still.
     next: Option<StorageProvider>,
 }
@@ -46,6 +52,14 @@ struct Asked {
 impl Asked {
     fn goal(&self) -> StorageProvider {
         if self.goes_back { self.from } else { self.to }
+    }
+
+    /// Whether the newest wish says all of it. How it is done counts no more once it is.
+    fn is_said_by(&self, last: Switch, known: Option<&SwitchStatus>) -> bool {
+        let is_done = known.is_some_and(|known| known.phase.has_ended() || known.phase == SwitchPhase::Draining);
+        let how = (self.verify.into(), self.max_bytes_per_second);
+        (last.to, last.waits) == (self.goal().into(), self.waits)
+            && (is_done || (last.verify, last.max_bytes_per_second) == how)
     }
 }
 
@@ -69,12 +83,14 @@ pub fn switching(
     let Asked { id, from, to, waits, .. } = asked;
     let goal = asked.goal();
     let wish = match last {
-        Some(last) if last.id() == id && last.to == goal.into() && last.waits == waits => last,
+        Some(last) if last.id() == id && asked.is_said_by(last, known) => last,
         last => Switch {
             number: last.map_or(1, |last| last.number.saturating_add(1)),
             to: goal.into(),
             waits,
             about: Some(About { id, from: from.into(), to: to.into() }),
+            verify: asked.verify.into(),
+            max_bytes_per_second: asked.max_bytes_per_second,
         },
     };
     let given_up = asked.goes_back && shop.storage.wanted == from;
@@ -108,23 +124,29 @@ pub fn switching(
         () if is_there && asked.goes_back => SwitchPhase::Aborted,
         () if is_there && from == StorageProvider::Embedded => SwitchPhase::Draining,
         () if is_there => SwitchPhase::Completed,
+        () if are_moved => SwitchPhase::Verifying,
         () if moved == 0 && !asked.goes_back => SwitchPhase::Copying,
         () => SwitchPhase::CuttingOver,
     };
+    let copied = copied(id, seen);
     let status = SwitchStatus {
         id: id.to_string(),
-        wish: Some(WishStatus { number: wish.number, to: goal, waits: wish.waits }),
+        wish: Some(WishStatus::of(wish)),
         given_up: phase == SwitchPhase::Aborted && given_up,
         phase,
         from,
         to,
         shards_moved: u16::try_from(moved).unwrap_or(u16::MAX),
         shards_total: shop.shards,
-        bytes_copied: report.map(|report| report.bytes),
+        bytes_copied: report.map(|report| report.bytes).or(copied.bytes),
+        bytes_total: copied.total.filter(|_| report.is_none()),
+        bytes_per_second: copied.per_second.filter(|_| report.is_none()),
+        eta_seconds: copied.eta().filter(|_| report.is_none()),
+        verification: report.and_then(|report| report.verification).map(Into::into),
         longest_hold_millis: report.and_then(|report| report.longest_hold_millis),
         report_key: report.map(|report| report.report_key.clone()),
         draining_since: None,
-        next_step: next_step(phase, asked, are_moved, lacks(seen)),
+        next_step: next_step(phase, asked, lacks(seen)),
     };
     let wish = Some(wish).filter(|_| !is_told && phase != SwitchPhase::Preparing);
     Switching { home: if is_there { goal } else { home }, status: Some(status), wish }
@@ -144,7 +166,43 @@ fn drain(status: &SwitchStatus, asked: Asked, seen: &Observation, rolled_out: Op
     };
     let is_drained = draining_since.is_some_and(is_empty);
     let phase = if is_drained { SwitchPhase::Completed } else { SwitchPhase::Draining };
-    SwitchStatus { phase, draining_since, next_step: next_step(phase, asked, true, lacks(seen)), ..status.clone() }
+    SwitchStatus { phase, draining_since, next_step: next_step(phase, asked, lacks(seen)), ..status.clone() }
+}
+
+/// How far copying is, as far as workers have told.
+#[derive(Clone, Copy, Debug, Default)]
+struct Copied {
+    bytes: Option<u64>,
+    total: Option<u64>,
+    per_second: Option<u64>,
+}
+
+impl Copied {
+    /// Seconds until the rest is copied.
+    fn eta(self) -> Option<u64> {
+        let left = self.total?.saturating_sub(self.bytes?);
+        left.checked_div(self.per_second?)
+    }
+}
+
+/// How far workers are with copying for a switch. A shard that another one has taken over counts once.
+fn copied(id: u64, seen: &Observation) -> Copied {
+    let told: Vec<_> = seen.reports().filter_map(|(_, report)| report.copying.as_ref()).collect();
+    let mut shards: BTreeMap<u16, ShardCopy> = BTreeMap::new();
+    for (shard, copy) in told.iter().filter(|copying| copying.id == id).flat_map(|copying| &copying.shards) {
+        let most = shards.entry(*shard).or_default();
+        if (copy.copied, copy.bytes) > (most.copied, most.bytes) {
+            *most = *copy;
+        }
+    }
+    if shards.is_empty() {
+        return Copied::default();
+    }
+    Copied {
+        bytes: Some(shards.values().map(|shard| shard.copied).sum()),
+        total: Some(shards.values().map(|shard| shard.bytes).sum()),
+        per_second: Some(told.iter().map(|copying| copying.bytes_per_second).sum()),
+    }
 }
 
 /// What a pod was told to use and cannot.
@@ -161,20 +219,31 @@ fn asked(
     last: Option<Switch>,
 ) -> Option<Asked> {
     let wanted = storage.wanted;
-    let is_manual = storage.switch.cut_over == CutOver::Manual;
-    let begins = |id, from| Asked { id, from, to: wanted, goes_back: false, waits: is_manual, next: None };
+    let SwitchSpec { cut_over, action, max_bytes_per_second, verify } = &storage.switch;
+    let is_manual = *cut_over == CutOver::Manual;
+    let (verify, max_bytes_per_second) = (*verify, *max_bytes_per_second);
+    let begins = |id, from| Asked {
+        id,
+        from,
+        to: wanted,
+        goes_back: false,
+        waits: is_manual,
+        verify,
+        max_bytes_per_second,
+        next: None,
+    };
     let Some(last) = last else { return (wanted != home).then(|| begins(1, home)) };
     let id = last.id();
     // The wish tells of it when the status is lost.
     let told = last.about.map(|about| (about.from.into(), about.to.into()));
     let (from, to) = known.map(|known| (known.from, known.to)).or(told).unwrap_or((home, last.to.into()));
     let next = Some(wanted).filter(|wanted| ![from, to].contains(wanted));
-    let on = Asked { id, from, to, goes_back: false, waits: false, next };
+    let on = Asked { id, from, to, goes_back: false, waits: false, verify, max_bytes_per_second, next };
     let back = Asked { goes_back: true, ..on };
     let is_completed = known.is_some_and(|known| known.phase == SwitchPhase::Completed);
     let is_aborted = known.is_some_and(|known| known.phase == SwitchPhase::Aborted);
     let is_given_up = known.is_some_and(|known| known.given_up);
-    let action = storage.switch.action.as_ref().filter(|action| action.switch_id == id.to_string());
+    let action = action.as_ref().filter(|action| action.switch_id == id.to_string());
     Some(match action.map(|action| action.what) {
         _ if is_completed && wanted == to => on,
         _ if !is_completed && wanted == from => back,
@@ -194,8 +263,8 @@ fn asked(
 }
 
 /// What somebody who looks at the Shop has to do, or to wait for.
-fn next_step(phase: SwitchPhase, asked: Asked, are_moved: bool, lacks: Option<String>) -> String {
-    let Asked { id, from, to, goes_back, waits, next } = asked;
+fn next_step(phase: SwitchPhase, asked: Asked, lacks: Option<String>) -> String {
+    let Asked { id, from, to, goes_back, waits, next, .. } = asked;
     let goal = asked.goal();
     let until_empty = match to {
         StorageProvider::Aws | StorageProvider::Azure => ", whose settings are needed until its queue is empty",
@@ -205,17 +274,19 @@ fn next_step(phase: SwitchPhase, asked: Asked, are_moved: bool, lacks: Option<St
         SwitchPhase::Preparing => {
             format!("nothing to do; pods that know the stores of {from} and {to} replace the others")
         }
-        SwitchPhase::Preflight | SwitchPhase::Copying | SwitchPhase::CuttingOver | SwitchPhase::Draining
+        SwitchPhase::Preflight
+        | SwitchPhase::Copying
+        | SwitchPhase::CuttingOver
+        | SwitchPhase::Verifying
+        | SwitchPhase::Draining
             if lacks.is_some() =>
         {
             format!("see to this, and it goes on by itself: {}", lacks.unwrap_or_default())
         }
         SwitchPhase::Preflight => format!("nothing to do; the workers are told that everything is to be in {to}"),
-        SwitchPhase::CuttingOver if are_moved => {
-            format!(
-                "nothing to do for some ten seconds; everything is in {goal}, and a worker writes the report. If it goes on for longer, the workers' logs say why"
-            )
-        }
+        SwitchPhase::Verifying => format!(
+            "nothing to do; everything is in {goal}, and the workers compare the orders there with those in the other store. If it goes on for very long, their logs say why"
+        ),
         SwitchPhase::Copying | SwitchPhase::CuttingOver if waits => {
             format!(
                 "write spec.storage.switch.action {{switchId: \"{id}\", do: Proceed}} to move the shards to {to}, or do: Abort to have everything in {from}; until then each stays where it is, and what is in {from} is copied"

@@ -1,8 +1,11 @@
-use shop_contract::status::{OwnedShard, PodStatus, QueueStatus};
+use shop_contract::{
+    status::{OwnedShard, PodStatus, QueueStatus},
+    switch::{self, CopyStatus, SwitchSummary, Verification},
+};
 
 use super::*;
 use crate::{
-    api::{SwitchAction, SwitchSpec},
+    api::{SwitchAction, VerificationResult, VerificationStatus},
     fixtures::{all_serving, no_status, on_azure, reported, told, validated},
     labels::Component,
     observation::Report,
@@ -73,13 +76,13 @@ fn phase(found: &Switching) -> Option<(SwitchPhase, u16)> {
 /// A Shop whose shards move when they are told to, and what it says about the switch 1.
 fn manual(what: Option<SwitchDo>) -> SwitchSpec {
     let action = what.map(|what| SwitchAction { switch_id: "1".into(), what });
-    SwitchSpec { cut_over: CutOver::Manual, action }
+    SwitchSpec { cut_over: CutOver::Manual, action, ..SwitchSpec::default() }
 }
 
 /// A wish about the first switch of the shop.
 fn wish(number: u64, to: Provider, waits: bool) -> Switch {
     let about = About { id: 1, from: Provider::Aws, to: Provider::Azure };
-    Switch { number, to, waits, about: Some(about) }
+    Switch { waits, about: Some(about), ..Switch::new(number, to) }
 }
 
 fn first() -> Switch {
@@ -134,9 +137,9 @@ fn a_switch_is_over_when_it_is_reported() {
         report.moved = Some(reported(0));
     }
     let (found, before) = looked(AZURE, &before, &seen);
-    assert_eq!((phase(&found), found.home), (Some((SwitchPhase::CuttingOver, 4)), AWS), "an earlier one is reported");
+    assert_eq!((phase(&found), found.home), (Some((SwitchPhase::Verifying, 4)), AWS), "an earlier one is reported");
     let next_step = next_step(&found);
-    assert!(next_step.contains("a worker writes the report"), "{next_step}");
+    assert!(next_step.contains("the workers compare the orders"), "{next_step}");
     if let Report::Told(report) = &mut seen.pods[2].report {
         report.moved = Some(reported(1));
     }
@@ -165,7 +168,7 @@ fn a_change_of_mind_is_a_newer_wish_about_the_same_switch_and_ends_where_it_bega
     assert_eq!((phase(&found), found.wish), (Some((SwitchPhase::Preparing, 0)), None));
     let (found, _) = looked_at(AZURE, manual(Some(SwitchDo::Proceed)), &before, &seen(Some(back), true, 0));
     let about = About { id: 3, from: Provider::Aws, to: Provider::Azure };
-    assert_eq!(found.wish, Some(Switch { number: 3, to: Provider::Azure, waits: true, about: Some(about) }));
+    assert_eq!(found.wish, Some(Switch { waits: true, about: Some(about), ..Switch::new(3, Provider::Azure) }));
 }
 
 #[test]
@@ -191,7 +194,7 @@ fn shards_move_when_they_are_told_to_where_that_is_asked_for() {
     }
     let (found, _) = looked_at(AWS, manual(Some(SwitchDo::Proceed)), &before, &seen(Some(go), true, 4));
     let about = About { id: 3, from: Provider::Azure, to: Provider::Aws };
-    let another = Switch { number: 3, to: Provider::Aws, waits: true, about: Some(about) };
+    let another = Switch { waits: true, about: Some(about), ..Switch::new(3, Provider::Aws) };
     assert_eq!(found.wish, Some(another), "another switch");
 }
 
@@ -258,6 +261,88 @@ fn a_status_that_was_lost_is_found_again_in_the_stores() {
 }
 
 #[test]
+fn how_everything_moves_may_change_until_it_has() {
+    let (_, before) = shop(AZURE);
+    let (_, before) = looked(AZURE, &before, &seen(Some(first()), false, 0));
+    let slowly = SwitchSpec { verify: Verify::Sample, max_bytes_per_second: Some(2 << 20), ..SwitchSpec::default() };
+    let (found, before) = looked_at(AZURE, slowly.clone(), &before, &seen(Some(first()), false, 0));
+    let told = Switch {
+        verify: switch::Verify::Sample,
+        max_bytes_per_second: Some(2 << 20),
+        ..wish(2, Provider::Azure, false)
+    };
+    assert_eq!((phase(&found), found.wish), (Some((SwitchPhase::Copying, 0)), Some(told)));
+    let (found, before) = looked_at(AZURE, slowly.clone(), &before, &seen(Some(told), true, 3));
+    assert_eq!((phase(&found), found.wish), (Some((SwitchPhase::CuttingOver, 3)), None));
+    let (found, before) = looked_at(AZURE, slowly, &before, &seen(Some(told), true, 4));
+    assert_eq!((phase(&found), found.wish), (Some((SwitchPhase::Completed, 4)), None));
+    let (found, _) = looked(AZURE, &before, &seen(Some(told), true, 4));
+    assert_eq!((phase(&found), found.wish), (Some((SwitchPhase::Completed, 4)), None), "it is over");
+}
+
+/// What a worker tells of shards of 1,000 bytes each, of which so many are copied.
+fn copying(id: u64, bytes_per_second: u64, copied: &[(u16, u64)]) -> CopyStatus {
+    let shards = copied.iter().map(|&(shard, copied)| (shard, ShardCopy { files: 3, bytes: 1_000, copied }));
+    CopyStatus { id, bytes_per_second, shards: shards.collect() }
+}
+
+#[test]
+fn what_all_workers_have_copied_is_added_up_and_each_shard_counts_once() {
+    let (_, before) = shop(AZURE);
+    let mut both = seen(Some(first()), false, 1);
+    let mut another = both.pods[2].clone();
+    for (pod, copying) in [
+        (&mut both.pods[2], copying(1, 200, &[(0, 1_000), (1, 300)])),
+        (&mut another, copying(1, 100, &[(1, 0), (2, 500)])),
+    ] {
+        let Report::Told(report) = &mut pod.report else { panic!("it was asked") };
+        report.copying = Some(copying);
+    }
+    both.pods.push(another);
+    let (found, before) = looked(AZURE, &before, &both);
+    let status = found.status.expect("a switch");
+    assert_eq!((status.bytes_copied, status.bytes_total), (Some(1_800), Some(3_000)));
+    assert_eq!((status.bytes_per_second, status.eta_seconds), (Some(300), Some(4)));
+    // Of an earlier switch.
+    if let Report::Told(report) = &mut both.pods[2].report {
+        report.copying = Some(copying(7, 50, &[(0, 1_000)]));
+    }
+    both.pods.truncate(3);
+    let status = looked(AZURE, &before, &both).0.status.expect("a switch");
+    assert_eq!((status.bytes_copied, status.bytes_total, status.bytes_per_second), (None, None, None));
+    let status = looked(AZURE, &before, &seen(Some(first()), true, 4)).0.status.expect("a switch");
+    assert_eq!((status.bytes_copied, status.bytes_total, status.eta_seconds), (Some(3_000), None, None), "as reported");
+}
+
+#[test]
+fn orders_that_lost_something_are_named_until_the_next_switch() {
+    let (_, before) = shop(AZURE);
+    let (_, before) = looked(AZURE, &before, &seen(Some(first()), false, 0));
+    for (mismatches, is_whole, result, degraded) in [
+        (0, true, VerificationResult::Passed, "AsExpected"),
+        (0, false, VerificationResult::Incomplete, "AsExpected"),
+        (2, true, VerificationResult::Failed, "VerificationFailed"),
+        (2, false, VerificationResult::Failed, "VerificationFailed"),
+    ] {
+        let mut seen = seen(Some(first()), true, 4);
+        if let Report::Told(report) = &mut seen.pods[2].report {
+            let verification = Some(Verification { orders: 40, mismatches, is_whole });
+            report.moved = Some(SwitchSummary { verification, ..reported(1) });
+        }
+        let shop = shop(AZURE).0.at_home(&before);
+        let status = crate::status::status(&shop, &before, &seen, &Outcome::Applied, seen.since);
+        let switch = status.switch.expect("a switch");
+        assert_eq!(switch.phase, SwitchPhase::Completed, "it sells there");
+        assert_eq!(switch.verification, Some(VerificationStatus { orders: 40, mismatches, result }));
+        let found = status.conditions.iter().find(|condition| condition.kind == "Degraded").expect("the condition");
+        assert_eq!(found.reason, degraded);
+        let is_named =
+            found.message.contains("2 of 40 orders in Azure are not as they were in Aws; keep what is in Aws");
+        assert_eq!(is_named, degraded == "VerificationFailed", "{}", found.message);
+    }
+}
+
+#[test]
 fn a_store_that_cannot_be_used_is_named() {
     let (_, before) = shop(AZURE);
     let mut seen = seen(None, false, 0);
@@ -294,12 +379,8 @@ fn told_to_leave_a_disk() -> (Option<Switch>, ShopStatus) {
 fn a_disk_is_used_until_its_queue_is_seen_empty_after_the_last_pod_that_began_there() {
     let (_, before) = shop(AZURE);
     let before = ShopStatus { provider: Some(EMBEDDED), ..before };
-    let told = Switch {
-        number: 1,
-        to: Provider::Azure,
-        waits: false,
-        about: Some(About { id: 1, from: Provider::Embedded, to: Provider::Azure }),
-    };
+    let about = About { id: 1, from: Provider::Embedded, to: Provider::Azure };
+    let told = Switch { about: Some(about), ..Switch::new(1, Provider::Azure) };
     let volume = |before: &ShopStatus| shop(AZURE).0.at_home(before).storage.volume().is_some();
     let (found, before) = looked(AZURE, &before, &seen(None, false, 0));
     assert_eq!((phase(&found), found.wish), (Some((SwitchPhase::Preflight, 0)), Some(told)));

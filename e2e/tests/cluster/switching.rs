@@ -195,6 +195,9 @@ async fn switch(shop: &Shop, spec: &Value, id: &str, report: &str) {
     for counted in ["bytesCopied", "longestHoldMillis"] {
         assert!(status["switch"][counted].as_u64().is_some_and(|count| count > 0), "{counted}");
     }
+    let verification = &status["switch"]["verification"];
+    assert_eq!((&verification["result"], &verification["mismatches"]), (&json!("Passed"), &json!(0)));
+    assert!(verification["orders"].as_u64().is_some_and(|orders| orders > 0), "{verification}");
     shop.all_replaced(&before).await;
     if status["switch"]["from"] == "Embedded" {
         shop.without_volume(MOVED).await;

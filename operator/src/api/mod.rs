@@ -11,11 +11,12 @@ pub use self::{
     },
     status::{
         Condition, ConditionStatus, QueueStatus, ShardStatus, ShopStatus, SwitchPhase, SwitchStatus, TierStatus,
-        WishStatus,
+        VerificationResult, VerificationStatus, WishStatus,
     },
     storage::{
         AwsCredentialsSpec, AwsIdentitySpec, AwsSpec, AzureCredentialsSpec, AzureIdentitySpec, AzureSpec, CutOver,
-        EmbeddedSpec, EndpointSpec, StorageProvider, StorageSpec, SwitchAction, SwitchDo, SwitchSpec, VolumeClaimSpec,
+        EmbeddedSpec, EndpointSpec, StorageProvider, StorageSpec, SwitchAction, SwitchDo, SwitchSpec, Verify,
+        VolumeClaimSpec,
     },
 };
 

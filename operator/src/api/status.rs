@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use shop_contract::switch::{About, Switch};
+use shop_contract::switch::{About, Switch, Verification};
 
-use super::storage::StorageProvider;
+use super::storage::{StorageProvider, Verify};
 
 /// What the operator last saw of a Shop.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -147,10 +147,26 @@ pub struct SwitchStatus {
     /// Order shards of the shop.
     #[schemars(extend("format" = "int32"))]
     pub shards_total: u16,
-    /// Bytes of the order shards that were copied; known when it is over, as are the next two.
+    /// Bytes of the order shards that are in the other store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "int64"))]
     pub bytes_copied: Option<u64>,
+    /// Bytes of the order shards that are to be there, as far as workers have looked; until it is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "int64"))]
+    pub bytes_total: Option<u64>,
+    /// Bytes a second that are copied; while they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "int64"))]
+    pub bytes_per_second: Option<u64>,
+    /// Seconds until the rest is copied at that rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "int64"))]
+    pub eta_seconds: Option<u64>,
+    /// What comparing the orders in both stores showed; known when it is over, as are the next two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "VerificationStatus")]
+    pub verification: Option<VerificationStatus>,
     /// Longest time that the orders of a shard were not answered for, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "int64"))]
@@ -175,7 +191,9 @@ impl SwitchStatus {
         let id = self.id.parse().ok()?;
         let about = Some(About { id, from: self.from.into(), to: self.to.into() });
         Some(match self.wish {
-            Some(WishStatus { number, to, waits }) => Switch { number, to: to.into(), waits, about },
+            Some(WishStatus { number, to, waits, verify, max_bytes_per_second }) => {
+                Switch { number, to: to.into(), waits, about, verify: verify.into(), max_bytes_per_second }
+            }
             None => Switch { about, ..Switch::new(id, self.to.into()) },
         })
     }
@@ -192,6 +210,58 @@ pub struct WishStatus {
     pub to: StorageProvider,
     /// Whether it is only copied for now.
     pub waits: bool,
+    /// Which orders are compared in both stores at the end.
+    #[serde(default)]
+    pub verify: Verify,
+    /// Most bytes a second that are copied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "int64"))]
+    pub max_bytes_per_second: Option<u64>,
+}
+
+impl WishStatus {
+    /// What a wish says.
+    #[must_use]
+    pub fn of(wish: Switch) -> Self {
+        let Switch { number, to, waits, about: _, verify, max_bytes_per_second } = wish;
+        Self { number, to: to.into(), waits, verify: verify.into(), max_bytes_per_second }
+    }
+}
+
+/// What comparing the orders of a shop in both stores showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VerificationStatus {
+    /// Orders that were compared.
+    #[schemars(extend("format" = "int64"))]
+    pub orders: u64,
+    /// Those of them that are not in the store that everything moved to, or have lost something there.
+    #[schemars(extend("format" = "int64"))]
+    pub mismatches: u64,
+    /// In one word.
+    pub result: VerificationResult,
+}
+
+/// What comparing orders showed, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum VerificationResult {
+    /// All that were to be compared are there, and have lost nothing.
+    Passed,
+    /// Some are not there, or have lost something.
+    Failed,
+    /// What was compared has lost nothing, but not all could be: a store was out of reach.
+    Incomplete,
+}
+
+impl From<Verification> for VerificationStatus {
+    fn from(Verification { orders, mismatches, is_whole }: Verification) -> Self {
+        let result = match (mismatches, is_whole) {
+            (0, true) => VerificationResult::Passed,
+            (0, false) => VerificationResult::Incomplete,
+            _ => VerificationResult::Failed,
+        };
+        Self { orders, mismatches, result }
+    }
 }
 
 /// How far a move of the shop's data is.
@@ -205,6 +275,8 @@ pub enum SwitchPhase {
     Copying,
     /// The shards move one after the other.
     CuttingOver,
+    /// All shards have moved, and their orders are compared in both stores.
+    Verifying,
     /// Everything is where it was to be, and pods that begin there replace the others and empty the queue of the disk that was left.
     Draining,
     /// Everything is where it was to be.
@@ -218,7 +290,12 @@ impl SwitchPhase {
     #[must_use]
     pub fn has_ended(self) -> bool {
         match self {
-            Self::Preparing | Self::Preflight | Self::Copying | Self::CuttingOver | Self::Draining => false,
+            Self::Preparing
+            | Self::Preflight
+            | Self::Copying
+            | Self::CuttingOver
+            | Self::Verifying
+            | Self::Draining => false,
             Self::Completed | Self::Aborted => true,
         }
     }
@@ -231,6 +308,7 @@ impl SwitchPhase {
             Self::Preflight => "Preflight",
             Self::Copying => "Copying",
             Self::CuttingOver => "CuttingOver",
+            Self::Verifying => "Verifying",
             Self::Draining => "Draining",
             Self::Completed => "Completed",
             Self::Aborted => "Aborted",

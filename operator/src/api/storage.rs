@@ -7,6 +7,7 @@ use std::fmt;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use shop_contract::switch;
 use storage_adapters::config::Provider;
 
 /// Where the shop's data lives. The settings of several providers may stand side by side: `provider` says where the data
@@ -55,6 +56,42 @@ pub struct SwitchSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "SwitchAction")]
     pub action: Option<SwitchAction>,
+    /// Most bytes a second that are copied into the other store, of all workers together, before a shard moves; as many as they can
+    /// without it. What is left then, little, is copied at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u64", range(min = 1_048_576, max = 1_099_511_627_776_u64), extend("format" = "int64"))]
+    pub max_bytes_per_second: Option<u64>,
+    /// Which orders are compared in both stores before the switch is over.
+    #[serde(default)]
+    pub verify: Verify,
+}
+
+/// Which orders are compared in both stores.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Verify {
+    /// Each one.
+    #[default]
+    Full,
+    /// One in sixteen: it costs less where reading costs.
+    Sample,
+}
+
+impl From<Verify> for switch::Verify {
+    fn from(verify: Verify) -> Self {
+        match verify {
+            Verify::Full => Self::Full,
+            Verify::Sample => Self::Sample,
+        }
+    }
+}
+
+impl From<switch::Verify> for Verify {
+    fn from(verify: switch::Verify) -> Self {
+        match verify {
+            switch::Verify::Full => Self::Full,
+            switch::Verify::Sample => Self::Sample,
+        }
+    }
 }
 
 /// When the order shards move to another provider.

@@ -4,7 +4,7 @@ use shop_contract::status::WaitingReason;
 
 use super::Outcome;
 use crate::{
-    api::ShopStatus,
+    api::{ShopStatus, SwitchPhase, SwitchStatus, VerificationResult, VerificationStatus},
     conditions::Reason,
     observation::{Observation, Report, Trouble},
     validate::ValidatedShop,
@@ -119,6 +119,22 @@ pub(super) fn lacking(seen: &Observation) -> Option<Finding> {
     seen.reports().filter(|(pod, _)| !pod.terminating).find_map(|(pod, report)| {
         let message = format!("the pod {} serves, but {}", pod.name, report.lacks.first()?);
         Some(Finding { reason: Reason::Lacking, message, degrades: true })
+    })
+}
+
+/// Orders that lost something when everything moved, which somebody has to see before what is in the other store goes.
+pub(super) fn unverified(switch: &SwitchStatus) -> Option<Finding> {
+    let SwitchStatus { verification, report_key, from, to, phase, .. } = switch;
+    let VerificationStatus { orders, mismatches, .. } =
+        verification.filter(|verification| verification.result == VerificationResult::Failed)?;
+    let (left, home) = if *phase == SwitchPhase::Aborted { (to, from) } else { (from, to) };
+    let report = report_key.as_deref().unwrap_or_default();
+    Some(Finding {
+        reason: Reason::VerificationFailed,
+        message: format!(
+            "{mismatches} of {orders} orders in {home} are not as they were in {left}; keep what is in {left}, and see the report {report} in {home}, which names some"
+        ),
+        degrades: true,
     })
 }
 

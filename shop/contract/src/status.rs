@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use storage_adapters::config::Provider;
 
-use crate::switch::{Switch, SwitchSummary};
+use crate::switch::{CopyStatus, Switch, SwitchSummary};
 
 /// Path of the status on the internal port; needs the shop's token.
 pub const STATUS_PATH: &str = "/internal/v1/status";
@@ -37,6 +37,9 @@ pub struct PodStatus {
     /// What the report of the newest switch that is over says.
     #[serde(default)]
     pub moved: Option<SwitchSummary>,
+    /// How far this worker is with copying shards for the newest switch.
+    #[serde(default)]
+    pub copying: Option<CopyStatus>,
 }
 
 /// One thing that keeps a pod from being ready.

@@ -6,10 +6,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, future, stream};
 use object_store::{ObjectStore, path::Path};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use shop_contract::switch::ShardCopy;
 use slatedb::{PathResolver, VersionedManifest, admin::AdminBuilder};
 use storage_adapters::{BlobInfo, BlobStore, ByteStream, Error, ErrorKind, GetOptions, Key, PutMode};
 
@@ -18,6 +19,7 @@ use crate::hex;
 use super::{
     blobs,
     clock::MachineClock,
+    copy_progress::ShardProgress,
     object_store_bridge::{Gate, ObjectStoreBridge},
 };
 
@@ -61,6 +63,8 @@ pub(super) struct Pass {
     pub(super) files: u64,
     /// Their bytes.
     pub(super) bytes: u64,
+    /// Whether it ended before its time, since something else is wished.
+    pub(super) is_superseded: bool,
 }
 
 /// All that was copied of a database.
@@ -92,6 +96,8 @@ pub(super) struct Copying {
     to: Place,
     /// By name below the database's path.
     copied: BTreeMap<String, Copied>,
+    /// What passes while the database is in use go by, and report to.
+    progress: Option<ShardProgress>,
     #[cfg(feature = "planted-bugs")]
     bug: Option<super::planted::Bug>,
 }
@@ -113,10 +119,14 @@ impl Place {
         Ok(found.iter().filter_map(named).collect())
     }
 
+    /// The store, as a database is read from it.
+    pub(super) fn bridge(&self) -> ObjectStoreBridge {
+        ObjectStoreBridge::new(Arc::clone(&self.blobs), Arc::new(Gate::new(Arc::new(MachineClock), false)))
+    }
+
     /// The newest manifest of the database here, and those of its checkpoints.
     async fn manifests(&self) -> Result<Vec<VersionedManifest>, CopyError> {
-        let gate = Arc::new(Gate::new(Arc::new(MachineClock), false));
-        let store: Arc<dyn ObjectStore> = Arc::new(ObjectStoreBridge::new(Arc::clone(&self.blobs), gate));
+        let store: Arc<dyn ObjectStore> = Arc::new(self.bridge());
         let admin = AdminBuilder::new(self.path.as_str(), store).build();
         let newest = admin.read_manifest(None).await?;
         let newest = newest.ok_or_else(|| CopyError::NotWhole("the database has no manifest".into()))?;
@@ -145,9 +155,15 @@ impl Copying {
             from,
             to,
             copied: BTreeMap::new(),
+            progress: None,
             #[cfg(feature = "planted-bugs")]
             bug: None,
         }
+    }
+
+    /// The same, going by this while the database is in use.
+    pub(super) fn going_by(self, progress: ShardProgress) -> Self {
+        Self { progress: Some(progress), ..self }
     }
 
     /// The same, with a mistake.
@@ -173,34 +189,66 @@ impl Copying {
 
     /// Copies the files that are there and were not copied yet.
     pub(super) async fn pass(&mut self) -> Result<Pass, CopyError> {
-        self.pass_of(|_| true).await
+        let progress = self.progress.clone();
+        self.pass_of(|_| true, progress.as_ref()).await
     }
 
     /// The same without the log, which is short-lived: for a copy that is not needed yet.
     pub(super) async fn pass_ahead(&mut self) -> Result<Pass, CopyError> {
-        self.pass_of(|name| !name.starts_with(LOG)).await
+        let progress = self.progress.clone();
+        self.pass_of(|name| !name.starts_with(LOG), progress.as_ref()).await
     }
 
-    async fn pass_of(&mut self, is_wanted: impl Fn(&str) -> bool) -> Result<Pass, CopyError> {
-        let mut news = self.from.files().await?;
-        news.retain(|name, _| is_wanted(name) && !self.copied.contains_key(name));
-        let this = &*self;
-        let copies = stream::iter(news.into_keys()).map(|name| async move {
-            let copied = this.copy(&name).await?;
-            Ok::<_, CopyError>(copied.map(|copied| (name, copied)))
-        });
-        let done: Vec<_> = copies.buffer_unordered(FILES_AT_ONCE).try_collect().await?;
-        let mut pass = Pass::default();
-        for (name, copied) in done.into_iter().flatten() {
+    async fn pass_of(
+        &mut self,
+        is_wanted: impl Fn(&str) -> bool,
+        progress: Option<&ShardProgress>,
+    ) -> Result<Pass, CopyError> {
+        let found = self.from.files().await?;
+        if let Some(progress) = progress {
+            progress.found(self.so_far(&found));
+        }
+        let news = found.into_keys().filter(|name| is_wanted(name) && !self.copied.contains_key(name));
+        let news: Vec<String> = news.collect();
+        // Those that share a limit would each take longer than a transfer may.
+        let at_once = if progress.is_some_and(ShardProgress::is_limited) { 1 } else { FILES_AT_ONCE };
+        let (mut pass, mut done) = (Pass::default(), Vec::new());
+        let mut under_way = stream::iter(news)
+            .take_while(|_| future::ready(progress.is_none_or(ShardProgress::is_wanted)))
+            .map(|name| async { self.copy(&name, progress).await.map(|copied| copied.map(|copied| (name, copied))) })
+            .buffer_unordered(at_once);
+        let mut failure = None;
+        while let Some(copied) = under_way.next().await {
+            match copied {
+                Ok(copied) => done.extend(copied),
+                Err(error) => {
+                    failure = Some(error);
+                    break;
+                }
+            }
+        }
+        drop(under_way);
+        for (name, copied) in done {
             pass.files += 1;
             pass.bytes += copied.bytes;
             self.copied.insert(name, copied);
         }
-        Ok(pass)
+        pass.is_superseded = progress.is_some_and(|progress| !progress.is_wanted());
+        failure.map_or(Ok(pass), Err)
+    }
+
+    /// How much of what was found is copied.
+    fn so_far(&self, found: &BTreeMap<String, u64>) -> ShardCopy {
+        let copied = found.iter().filter(|(name, _)| self.copied.contains_key(*name));
+        ShardCopy {
+            files: u64::try_from(found.len()).unwrap_or(u64::MAX),
+            bytes: found.values().sum(),
+            copied: copied.map(|(_, bytes)| bytes).sum(),
+        }
     }
 
     /// Copies one file; none when the database has deleted it since it was listed.
-    async fn copy(&self, name: &str) -> Result<Option<Copied>, CopyError> {
+    async fn copy(&self, name: &str, progress: Option<&ShardProgress>) -> Result<Option<Copied>, CopyError> {
         #[cfg(feature = "planted-bugs")]
         if self.bug == Some(super::planted::Bug::LoseLogFiles) && name.starts_with(LOG) {
             return Ok(Some(Copied { bytes: 0, sha256: [0; 32] }));
@@ -212,7 +260,7 @@ impl Copying {
         };
         let (bytes, metadata, target) = (blob.info.size, blob.metadata, self.to.key(name)?);
         let hashed = Hashed::default();
-        let body = hashed.watch(blob.body);
+        let body = paid(hashed.watch(blob.body), progress.cloned());
         let put = if bytes <= HELD_WHOLE {
             let whole = body.try_fold(Vec::new(), |mut whole, part| async move {
                 whole.extend_from_slice(&part);
@@ -222,22 +270,29 @@ impl Copying {
         } else {
             self.to.blobs.put_stream(&target, body, &metadata, PutMode::IfAbsent).await
         };
-        match put {
-            Ok(_) => Ok(Some(Copied { bytes, sha256: hashed.digest() })),
+        let sha256 = match put {
+            Ok(_) => hashed.digest(),
             // It is there from an earlier try, perhaps another worker's.
             Err(error) if matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Unknown) => {
                 let (ours, theirs) = tokio::try_join!(self.from.digest(name), self.to.digest(name))?;
-                if ours == theirs { Ok(Some(Copied { bytes, sha256: ours })) } else { Err(CopyError::Differs(target)) }
+                if ours != theirs {
+                    return Err(CopyError::Differs(target));
+                }
+                ours
             }
-            Err(error) => Err(error.into()),
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(progress) = progress {
+            progress.copied(bytes);
         }
+        Ok(Some(Copied { bytes, sha256 }))
     }
 
     /// Copies what is left of a database that nobody writes any more, and shows that the copy is whole.
     pub(super) async fn finish(&mut self) -> Result<(), CopyError> {
         let from = self.from.clone();
         // At once, since nobody is answered meanwhile.
-        let (manifests, _) = tokio::try_join!(from.manifests(), self.pass())?;
+        let (manifests, _) = tokio::try_join!(from.manifests(), self.pass_of(|_| true, None))?;
         self.show_whole(&manifests).await
     }
 
@@ -306,6 +361,19 @@ fn manifest_file(number: u64) -> String {
 
 fn log_file(number: u64) -> String {
     format!("{LOG}{number:020}.sst")
+}
+
+/// A body of which each piece waits until it may be copied.
+fn paid(body: ByteStream, progress: Option<ShardProgress>) -> ByteStream {
+    let Some(progress) = progress else { return body };
+    body.and_then(move |piece| {
+        let progress = progress.clone();
+        async move {
+            progress.pay(u64::try_from(piece.len()).unwrap_or(u64::MAX)).await;
+            Ok(piece)
+        }
+    })
+    .boxed()
 }
 
 /// The digest of a body that passes by.

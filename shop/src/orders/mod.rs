@@ -7,6 +7,8 @@ mod breaker;
 mod capacity;
 mod client;
 mod clock;
+mod comparing;
+mod copy_progress;
 mod copying;
 mod dead_letters;
 mod export;
@@ -62,6 +64,7 @@ mod test_workers;
 mod token;
 mod transport;
 mod verify;
+mod verifying;
 mod worker;
 
 pub use self::{

@@ -1,21 +1,28 @@
 //! Reads orders out of a shard's database as it is stored, without writing and without its worker. Does I/O.
 
-use std::sync::Arc;
+use std::{ops::Bound, sync::Arc};
 
 use bytes::Bytes;
 use object_store::ObjectStore;
-use slatedb::{DbIterator, DbReader, DbReaderMode, KeyValue, config::DbReaderOptions};
+use slatedb::{
+    DbIterator, DbReader, DbReaderMode, KeyValue,
+    config::{DbReaderOptions, ScanOptions},
+};
 
 use crate::domain::{CommandRecord, Order, OrderId, Request};
 
 use super::{
     audit::Stored,
+    clock::TicklessClock,
     memory,
     rows::{self, Kind, Name},
 };
 
 /// Tries of one request to the store before reading ends in an error.
 const STORE_RETRIES: u32 = 5;
+
+/// Bytes of a table that are read ahead: one block by default, each of which a cloud charges for like the whole.
+const READ_AHEAD: usize = 256 * 1024;
 
 /// Why a shard cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +41,24 @@ pub(super) enum Found {
     Nameless(String),
 }
 
+/// A sixteenth of all orders: those with the same first hexadecimal digit, which their ids have by chance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Part(u8);
+
+impl Part {
+    /// All orders.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        (0..16).map(Self)
+    }
+
+    /// The bytes that the ids of its orders begin with.
+    fn range(self) -> (Bound<[u8; 1]>, Bound<[u8; 1]>) {
+        let begin = |part: u8| part << 4;
+        let end = if self.0 < 15 { Bound::Excluded([begin(self.0 + 1)]) } else { Bound::Unbounded };
+        (Bound::Included([begin(self.0)]), end)
+    }
+}
+
 /// A shard's database, as it was when it was opened.
 pub(super) struct ShardReader {
     path: String,
@@ -43,15 +68,12 @@ pub(super) struct ShardReader {
 impl ShardReader {
     /// Opens the database at `path`.
     pub(super) async fn open(store: Arc<dyn ObjectStore>, path: &str) -> Result<Self, ReadError> {
-        let options = DbReaderOptions {
-            // One look at the manifest and the log, so that all that is read is of one moment.
-            manifest_poll_interval: std::time::Duration::from_hours(24),
-            object_store_max_retries: Some(STORE_RETRIES),
-            ..DbReaderOptions::default()
-        };
+        let options = DbReaderOptions { object_store_max_retries: Some(STORE_RETRIES), ..DbReaderOptions::default() };
         let database = DbReader::builder(path, store)
             .with_reader_mode(DbReaderMode::FollowLatest)
             .with_options(options)
+            // One look at the manifest and the log, so that all that is read is of one moment.
+            .with_system_clock(Arc::new(TicklessClock))
             .with_db_cache(memory::blocks(), 0)
             .build()
             .await
@@ -70,9 +92,21 @@ impl ShardReader {
 
     /// All orders, by name.
     pub(super) async fn orders(&self) -> Result<Orders<'_>, ReadError> {
+        self.orders_between((Bound::Unbounded, Bound::Unbounded)).await
+    }
+
+    /// Those of one of sixteen parts, of about the same size.
+    pub(super) async fn part(&self, part: Part) -> Result<Orders<'_>, ReadError> {
+        self.orders_between(part.range()).await
+    }
+
+    /// Those whose ids begin in this range.
+    async fn orders_between(&self, range: (Bound<[u8; 1]>, Bound<[u8; 1]>)) -> Result<Orders<'_>, ReadError> {
+        let options = ScanOptions { read_ahead_bytes: READ_AHEAD, ..ScanOptions::default() };
         let mut kinds = Vec::new();
         for kind in Kind::ALL {
-            let found = self.database.scan_prefix(kind.prefix(), ..).await.map_err(|source| self.error(source))?;
+            let found = self.database.scan_prefix_with_options(kind.prefix(), range, &options).await;
+            let found = found.map_err(|source| self.error(source))?;
             kinds.push(Rows { found, next: None, ended: false });
         }
         Ok(Orders { shard: self, kinds })
@@ -168,5 +202,61 @@ fn take(stored: &mut Stored, name: &Name, key: &Bytes, value: &Bytes) {
             Kind::Parked => "parked command",
         };
         stored.damaged.push((row, error));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use slatedb::Db;
+    use storage_adapters::{
+        Store,
+        config::{EmbeddedConfig, StorageConfig},
+        decorators::{Fault, FaultPlan, Faulty, Operation, Rule},
+    };
+
+    use super::*;
+    use crate::{
+        domain::IdempotencyKey,
+        orders::{
+            clock::MachineClock,
+            object_store_bridge::{Gate, ObjectStoreBridge},
+            verify::tests::{secret, stored_as},
+        },
+    };
+
+    async fn put(db: &Db, number: u128) -> OrderId {
+        let key = IdempotencyKey::from_uuid(uuid::Uuid::from_u128(number));
+        let stored = stored_as(OrderId::derive(&secret(), &key));
+        let name = rows::order_name(stored.id);
+        db.put(&name, rows::encode(&name, &stored.order).expect("encodes")).await.expect("writes");
+        db.flush().await.expect("flushes");
+        stored.id
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn all_that_is_read_is_of_the_moment_at_which_it_was_opened() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let storage = StorageConfig::from(EmbeddedConfig { path: folder.path().join("store") });
+        let blobs = Store::open(&storage).await.expect("a store").blobs;
+        let bridge = |blobs, creates| -> Arc<dyn ObjectStore> {
+            Arc::new(ObjectStoreBridge::new(blobs, Arc::new(Gate::new(Arc::new(MachineClock), creates))))
+        };
+        let db = Db::open("orders/0/1", bridge(Arc::clone(&blobs), true)).await.expect("opens");
+        let first = put(&db, 1).await;
+        // Slow, so that what follows comes while a look for news would be under way.
+        let plan = FaultPlan::new(1);
+        let slowly = Fault::Delay(Duration::from_millis(250));
+        plan.add(Rule::always(Operation::List, slowly));
+        plan.add(Rule::always(Operation::Get, slowly));
+        let slow = bridge(Arc::new(Faulty::new(blobs, plan)), false);
+        let reader = ShardReader::open(slow, "orders/0/1").await.expect("opens");
+        let second = put(&db, 2).await;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        assert!(reader.order(first).await.expect("reads").is_some());
+        assert!(reader.order(second).await.expect("reads").is_none(), "it came later");
+        reader.close().await.expect("closes");
+        db.close().await.expect("closes");
     }
 }

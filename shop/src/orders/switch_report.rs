@@ -1,4 +1,4 @@
-//! What moving a shop's data to another store did, as it stands there: a part for each shard, and the report that seals them.
+//! What moving a shop's data to another store did, as it stands there: parts for each shard, and the report that seals them.
 //! Does I/O.
 
 use std::{
@@ -10,7 +10,7 @@ use std::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use shop_contract::switch::{Switch, SwitchSummary};
+use shop_contract::switch::{Switch, SwitchSummary, Verification};
 use storage_adapters::{BlobStore, Error, ErrorKind, PutMode, config::Provider};
 use tokio::time::{Instant, sleep};
 
@@ -19,11 +19,12 @@ use crate::hex;
 use super::{
     blobs::{self, Record, RecordError},
     copying::WholeCopy,
+    verifying::{VerifiedShard, WITHOUT_PROGRESS, verified},
     worker::Worker,
 };
 
 /// Where reports are, each in a folder named for the number of its switch.
-const SWITCHES: &str = "switches/";
+pub(super) const SWITCHES: &str = "switches/";
 
 /// How long the parts of all shards are waited for once all shards are there. A worker that dies or cannot write before it
 /// wrote one leaves none, and a shard that did not move in this switch has none.
@@ -64,7 +65,10 @@ struct SwitchReport {
     to: Provider,
     /// By shard; those that did not move, or whose worker could not say so any more, are not in it.
     shards: BTreeMap<u16, MovedShard>,
-    /// Hexadecimal SHA-256 over the JSON of `shards`, as it stands here.
+    /// What comparing the orders in both stores showed, by shard.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    verified: BTreeMap<u16, VerifiedShard>,
+    /// Hexadecimal SHA-256 over the JSON of `shards`, and then that of `verified` where it is there, as they stand here.
     sha256: String,
 }
 
@@ -73,14 +77,27 @@ impl Record for SwitchReport {
 }
 
 impl SwitchReport {
-    fn seal(switch: Switch, shards: BTreeMap<u16, MovedShard>) -> Result<Self, RecordError> {
-        let sha256 = digest(&shards)?;
-        Ok(Self { number: switch.number, to: switch.to, shards, sha256 })
+    fn seal(
+        switch: Switch,
+        shards: BTreeMap<u16, MovedShard>,
+        verified: BTreeMap<u16, VerifiedShard>,
+    ) -> Result<Self, RecordError> {
+        let sha256 = digest(&shards, &verified)?;
+        Ok(Self { number: switch.number, to: switch.to, shards, verified, sha256 })
     }
 
     /// Whether it is as it was sealed.
     fn is_whole(&self) -> Result<bool, RecordError> {
-        Ok(digest(&self.shards)? == self.sha256)
+        Ok(digest(&self.shards, &self.verified)? == self.sha256)
+    }
+
+    fn verification(&self) -> Verification {
+        let compared = || self.verified.values().map(|shard| &shard.compared);
+        Verification {
+            orders: compared().map(|compared| compared.orders).sum(),
+            mismatches: compared().map(|compared| compared.mismatches).sum(),
+            is_whole: self.verified.values().all(|shard| shard.failure.is_none()),
+        }
     }
 
     fn summary(&self) -> SwitchSummary {
@@ -91,14 +108,18 @@ impl SwitchReport {
             files: copies().map(|copy| copy.files).sum(),
             bytes: copies().map(|copy| copy.bytes).sum(),
             longest_hold_millis: self.shards.values().map(|shard| shard.held_millis).max(),
+            verification: (!self.verified.is_empty()).then(|| self.verification()),
         }
     }
 }
 
-fn digest(shards: &BTreeMap<u16, MovedShard>) -> Result<String, RecordError> {
-    let json = serde_json::to_vec(shards)
-        .map_err(|error| Error::new(ErrorKind::Internal, "encode", "the report of a switch").with_source(error))?;
-    Ok(hex::encode(&Sha256::digest(json)))
+fn digest(shards: &BTreeMap<u16, MovedShard>, verified: &BTreeMap<u16, VerifiedShard>) -> Result<String, RecordError> {
+    let failed = |error| Error::new(ErrorKind::Internal, "encode", "the report of a switch").with_source(error);
+    let mut digest = Sha256::new_with_prefix(serde_json::to_vec(shards).map_err(failed)?);
+    if !verified.is_empty() {
+        digest.update(serde_json::to_vec(verified).map_err(failed)?);
+    }
+    Ok(hex::encode(&digest.finalize()))
 }
 
 fn part_name(number: u64, shard: u16) -> String {
@@ -160,8 +181,8 @@ impl Reported {
 }
 
 impl Worker {
-    /// Writes the report of the newest switch into the store where everything is to be, once all shards are answered for there,
-    /// or finds the one that another worker wrote. To be called again and again.
+    /// Writes the report of the newest switch into the store where everything is to be, once all shards are answered for there and
+    /// their orders were compared, or finds the one that another worker wrote. To be called again and again.
     ///
     /// # Errors
     /// When a store cannot be read or written, or holds a report that is not as it was sealed.
@@ -188,6 +209,16 @@ impl Worker {
             self.reported.found(report.summary());
             return Ok(());
         }
+        // The future is large.
+        Box::pin(self.verify_shards(switch, &to, WITHOUT_PROGRESS)).await?;
+        let mut compared = BTreeMap::new();
+        for (&shard, lease) in &leases.shards {
+            let Some(verified) = verified(&*blobs, switch, shard, lease.generation).await? else {
+                // Another worker is about it.
+                return Ok(());
+            };
+            compared.insert(shard, verified);
+        }
         let deadline = Instant::now() + PARTS_WITHIN;
         let mut shards = BTreeMap::new();
         for &shard in leases.shards.keys() {
@@ -199,7 +230,7 @@ impl Worker {
             // Something moved meanwhile, so a part may have come that was not looked for any more.
             return Ok(());
         }
-        let report = SwitchReport::seal(switch, shards)?;
+        let report = SwitchReport::seal(switch, shards, compared)?;
         match blobs::write(&*blobs, &key, &report, PutMode::IfAbsent).await {
             Ok(_) => {
                 let summary = report.summary();
@@ -217,7 +248,10 @@ impl Worker {
 
 #[cfg(test)]
 mod tests {
+    use shop_contract::switch::Verify;
+
     use super::*;
+    use crate::orders::comparing::Compared;
 
     fn moved(files: u64, held_millis: u64) -> MovedShard {
         let copy = WholeCopy { files, bytes: 10 * files, log_end: 7, sha256: "03".into() };
@@ -225,11 +259,17 @@ mod tests {
         MovedShard { from, generation: 2, tombstone: 5, at, held_millis, is_served: true, copy }
     }
 
+    fn verified(orders: u64, mismatches: u64) -> VerifiedShard {
+        let compared = Compared { orders, mismatches, named: Vec::new() };
+        VerifiedShard { generation: 2, verify: Verify::Full, compared, failure: None }
+    }
+
     #[test]
     fn a_report_sums_up_its_parts_and_shows_when_one_was_changed() {
         let switch = Switch::new(4, Provider::Azure);
         let parts = BTreeMap::from([(0, moved(3, 120)), (1, moved(2, 310)), (3, moved(1, 90))]);
-        let mut report = SwitchReport::seal(switch, parts).expect("JSON");
+        let compared = BTreeMap::from([(0, verified(7, 0)), (1, verified(5, 2))]);
+        let mut report = SwitchReport::seal(switch, parts, compared).expect("JSON");
         assert_eq!(
             report.summary(),
             SwitchSummary {
@@ -238,12 +278,16 @@ mod tests {
                 files: 6,
                 bytes: 60,
                 longest_hold_millis: Some(310),
+                verification: Some(Verification { orders: 12, mismatches: 2, is_whole: true }),
             }
         );
         let json = serde_json::to_string(&report).expect("JSON");
         report = serde_json::from_str(&json).expect("JSON");
         assert!(report.is_whole().expect("JSON"));
-        report.shards.insert(1, moved(2, 31));
+        let mut changed = report.clone();
+        changed.shards.insert(1, moved(2, 31));
+        assert!(!changed.is_whole().expect("JSON"));
+        report.verified.insert(1, verified(5, 0));
         assert!(!report.is_whole().expect("JSON"));
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures::{StreamExt, TryStreamExt};
-use shop_contract::switch::{About, Switch};
+use shop_contract::switch::{About, Switch, Verification};
 use storage_adapters::{
     BlobInfo, ErrorKind, Store,
     config::{EmbeddedConfig, Provider, StorageConfig},
@@ -105,7 +105,9 @@ async fn all_shards_move_there_and_back_while_people_buy_and_no_command_fails() 
     assert!(left.shards.values().all(|lease| lease.home == AWAY && lease.holder.is_none() && lease.generation == 2));
     running.worker.report_switch().await.expect("the store answers");
     let parts = store(there.path()).await.blobs.list("switches/1/", None).count().await;
-    assert_eq!(parts, 5, "of each shard one, and what seals them");
+    assert_eq!(parts, 9, "of each shard two, and what seals them");
+    let there_first = running.worker.status().moved.and_then(|moved| moved.verification).expect("compared");
+    assert_eq!(there_first, Verification { orders: 8, mismatches: 0, is_whole: true }, "under way as they were");
     switch(there.path(), 2, BACK).await;
     until("all shards are back", || lives_in(&running, BACK)).await;
     let orders = shoppers.end().await;
@@ -115,6 +117,7 @@ async fn all_shards_move_there_and_back_while_people_buy_and_no_command_fails() 
     running.worker.report_switch().await.expect("the store answers");
     let moved = running.worker.status().moved.expect("a report");
     assert_eq!((moved.number, moved.report_key.as_str()), (2, "switches/2/report"));
+    assert_eq!(moved.verification, Some(Verification { orders: 8, mismatches: 0, is_whole: true }));
     assert!(moved.files > 0 && moved.bytes > 0 && moved.longest_hold_millis.is_some_and(|held| held > 0), "{moved:?}");
     let left = leases(there.path()).await;
     assert!(left.shards.values().all(|lease| lease.home == BACK && lease.generation == 3), "{left:?}");
@@ -332,6 +335,29 @@ async fn a_target_that_refuses_is_named_while_the_shop_sells_and_everything_move
         assert_stored(there.path(), AWAY, &running, &orders).await;
         running.end().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_was_left_and_cannot_be_read_does_not_keep_a_switch_from_ending() {
+    let (here, there) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let plan = calm();
+    let running = start_between(here.path(), there.path(), &plan).await;
+    running.ready().await;
+    create(&running.client()).await;
+    let (worker, home) = (&running.worker, Arc::clone(&running.worker.home));
+    switch(here.path(), 1, AWAY).await;
+    until("all shards live in the other store", || lives_in(&running, AWAY)).await;
+    switch(there.path(), 2, BACK).await;
+    until("all shards are back", || lives_in(&running, BACK)).await;
+    let reads = Rule::always(Operation::Get, Fault::Fail(ErrorKind::Unavailable));
+    plan.add(Rule { prefix: "orders/".into(), ..reads });
+    let patience = Duration::from_millis(100);
+    worker.verify_shards(Switch::new(2, BACK), &home, patience).await.expect("the store answers");
+    worker.report_switch().await.expect("the store answers");
+    let verification = worker.status().moved.and_then(|moved| moved.verification).expect("told");
+    assert_eq!(verification, Verification { orders: 0, mismatches: 0, is_whole: false });
+    plan.clear();
+    running.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -226,4 +226,4 @@ fn is_same(entry: &Entry, asked: &Asked) -> bool {
 
 #[cfg(test)]
 #[path = "verify_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -6,11 +6,11 @@ use super::*;
 
 const CREATE: &str = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff";
 
-fn secret() -> OrderIdSecret {
+pub(in super::super) fn secret() -> OrderIdSecret {
     OrderIdSecret::new([7; 32])
 }
 
-fn order_id() -> OrderId {
+pub(in super::super) fn order_id() -> OrderId {
     OrderId::derive(&secret(), &IdempotencyKey::for_create(CREATE).expect("a key"))
 }
 
@@ -26,13 +26,18 @@ fn add() -> Command {
 }
 
 /// What the store holds after the order was created, got two pieces of A-1 (key `a`) and was submitted (key `s`).
-fn stored() -> Stored {
+pub(in super::super) fn stored() -> Stored {
+    stored_as(order_id())
+}
+
+/// The same of another order.
+pub(in super::super) fn stored_as(id: OrderId) -> Stored {
     let commands = [(CREATE, Command::Create { currency: Currency::EUR }), ("a", add()), ("s", Command::Submit)];
-    let mut stored = Stored::new(order_id());
+    let mut stored = Stored::new(id);
     for (key, command) in commands {
         let key = IdempotencyKey::for_order(key).expect("a key");
         let request = Request::new(key.clone(), command);
-        let decision = apply(order_id(), stored.order.as_ref(), None, &request, Timestamp::UNIX_EPOCH);
+        let decision = apply(id, stored.order.as_ref(), None, &request, Timestamp::UNIX_EPOCH);
         let Decision::Apply { order, record } = decision else { panic!("applies") };
         stored.order = Some(order);
         stored.commands.insert(key.as_str().to_owned(), record);

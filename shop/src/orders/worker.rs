@@ -34,6 +34,7 @@ use super::{
     capacity::Capacity,
     client::{ClientError, OrderClient},
     clock::{Clock, MachineClock, SteadyClock},
+    copy_progress::CopyProgress,
     dead_letters, hints,
     home::Home,
     inbox::Inbox,
@@ -149,6 +150,8 @@ pub struct Worker {
     settled: AtomicU64,
     /// Why nothing moves to a store that it was to move to, by that.
     obstacles: Mutex<BTreeMap<Provider, String>>,
+    /// How far copying shards to another store is.
+    pub(super) copying: Arc<CopyProgress>,
     /// The report of the newest switch that is over.
     pub(super) reported: Reported,
     pub(super) transport: Arc<dyn Transport>,
@@ -211,6 +214,7 @@ impl Worker {
             switch: Mutex::new(None),
             settled: AtomicU64::new(0),
             obstacles: Mutex::default(),
+            copying: Arc::default(),
             reported: Reported::default(),
             transport,
             wanted_packs: watch::Sender::default(),
@@ -482,6 +486,7 @@ impl Worker {
             switch: self.wish(None),
             settled: Some(self.settled.load(Ordering::Relaxed)).filter(|number| *number > 0),
             moved: self.reported.newest(),
+            copying: self.copying.status(),
         }
     }
 }

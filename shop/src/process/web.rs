@@ -202,5 +202,6 @@ fn status(
         switch: None,
         settled: None,
         moved: None,
+        copying: None,
     }
 }

@@ -182,6 +182,7 @@ fn internal_api(token: InternalToken, readiness: Readiness, worker: Arc<OnceLock
         switch: None,
         settled: None,
         moved: None,
+        copying: None,
     });
     Router::new().fallback(async move |request: Request<Body>| {
         let router = worker.get().unwrap_or(&waiting).clone();

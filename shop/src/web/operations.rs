@@ -113,6 +113,7 @@ mod tests {
             switch: None,
             settled: None,
             moved: None,
+            copying: None,
         };
         let router = internal(InternalToken::of_process("a secret of the shop"), status);
         for wrong in ["", "Bearer", "Bearer ", "Bearer another secret", "Basic a secret of the shop"] {

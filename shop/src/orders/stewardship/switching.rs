@@ -21,6 +21,7 @@ use crate::errors::with_causes;
 
 use super::{
     super::{
+        copy_progress::ShardProgress,
         copying::{CopyError, Copying, Place},
         home::Home,
         lease::Lease,
@@ -72,7 +73,7 @@ enum MoveError {
     Registry(#[from] RegistryError),
     #[error("another worker has taken the shard")]
     Lost,
-    #[error("more was written than could be copied meanwhile")]
+    #[error("more was written than could be copied meanwhile; a limit of bytes a second may be too low")]
     TooBusy,
 }
 
@@ -158,6 +159,10 @@ impl Stewardship {
     /// longest, while that is to wait.
     pub(super) fn move_next(&mut self, switch: Option<Switch>) {
         let away = switch.filter(|switch| switch.to != self.home.provider);
+        if let Some(switch) = away {
+            let workers = self.members.takers().count();
+            self.worker.copying.begin(switch, u64::try_from(workers).unwrap_or(u64::MAX));
+        }
         let Some((switch, to)) = away.and_then(|switch| Some((switch, self.worker.home_of(switch.to)?))) else {
             return;
         };
@@ -252,11 +257,12 @@ impl Stewardship {
     }
 }
 
-/// Copies until little is left to copy.
-async fn catch_up(copying: &mut Copying) -> Result<(), MoveError> {
+/// Copies until little is left to copy; whether that is so, and nothing else is wished by now.
+async fn catch_up(copying: &mut Copying) -> Result<bool, MoveError> {
     for _ in 0..PASSES {
-        if copying.pass().await?.bytes <= LITTLE {
-            return Ok(());
+        let pass = copying.pass().await?;
+        if pass.is_superseded || pass.bytes <= LITTLE {
+            return Ok(!pass.is_superseded);
         }
     }
     Err(MoveError::TooBusy)
@@ -315,7 +321,8 @@ impl Move {
         };
         let (from, to) = (place(&self.from, generation), place(&self.to, generation + 1));
         let begun = self.begun.take().filter(|begun| begun.is_between(&from, &to));
-        let copying = begun.unwrap_or_else(|| Copying::new(from, to));
+        let progress = ShardProgress::new(&self.worker.copying, self.shard.number, self.switch);
+        let copying = begun.unwrap_or_else(|| Copying::new(from, to)).going_by(progress);
         #[cfg(feature = "planted-bugs")]
         let copying = copying.making(self.bug());
         copying
@@ -328,15 +335,18 @@ impl Move {
             copying.pass_ahead().await?;
             return Ok(());
         }
-        catch_up(copying).await?;
-        if !self.wait_for_turn(waited_for).await || !self.to.term().takes_gifts() {
+        if !catch_up(copying).await? || !self.wait_for_turn(waited_for).await || !self.to.term().takes_gifts() {
             return Ok(());
         }
-        catch_up(copying).await?;
+        if !catch_up(copying).await? {
+            return Ok(());
+        }
         // From here on nothing is merged, or the last pass could be a long one.
         let _at_rest = self.shard.rest().await;
         self.shard.prepare_hand_over().await;
-        catch_up(copying).await?;
+        if !catch_up(copying).await? {
+            return Ok(());
+        }
         self.holds.store(true, Ordering::SeqCst);
         let held = self.worker.clock.since_boot();
         self.worker.service.closing(Arc::clone(&self.shard));
