@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The long runs of the tests that have one: dev/soak.sh runs all, SOAK=faults|simulation|partition|workers|overload|victims|cluster one of them.
+# The long runs of the tests that have one: dev/soak.sh runs all, SOAK=faults|simulation|partition|workers|overload|victims|switch|cluster one of them.
 #   faults   a shop on emulators behind a proxy that makes them fail, eight ways on each cloud; kept in docs/soak.md
 #   simulation  the order engine in a simulated world, SOAK_SEEDS (5000) seeds; kept in docs/simulation.md
 #   partition  cuts between web and workers, stopped and killed workers, on a cluster, on every provider, for PARTITION_SECONDS (60)
@@ -7,6 +7,8 @@
 #   overload  three times what one worker with a part of a core can do, and 4,000 slow connections, on Embedded; kept in
 #            docs/overload.md
 #   victims  twenty things that happen to whole processes and connections of a shop, on each cloud; kept in docs/victims.md
+#   switch   a shop of SWITCH_ORDERS (100000) orders moves Aws, Azure, Aws, Embedded, Azure under SWITCH_RATES (2000,500,50) searches,
+#            adds and submits a second; kept in docs/switch.md
 #   cluster  the end-to-end tests again and again, each time on a new cluster, for SOAK_MINUTES (60) or until one fails
 set -euo pipefail
 HERE=$(dirname "${BASH_SOURCE[0]}")
@@ -78,7 +80,7 @@ soak_partition() {
 
 soak_workers() {
     prepare_cluster
-    PROVIDERS=embedded "$HERE/isolated.sh" "$HERE/end-to-end.sh" soak:: --skip soak::overload:: --nocapture
+    PROVIDERS=embedded "$HERE/isolated.sh" "$HERE/end-to-end.sh" soak:: --skip soak::overload:: --skip soak::switch:: --nocapture
 }
 
 soak_overload() {
@@ -137,6 +139,28 @@ TEXT
     rm -f "$log"
 }
 
+soak_switch() {
+    local report=$ROOT/docs/switch.md log
+    prepare_cluster
+    build_release -p shop -p load -p operator --bins
+    log=$(mktemp)
+    SHOP_LOAD=$BINARIES/shop-load PROVIDERS=aws "$HERE/isolated.sh" "$HERE/end-to-end.sh" soak::switch:: --nocapture 2>&1 | tee "$log" ||
+        fail "a switch did not hold what is promised; what was printed is in $log"
+    {
+        cat <<TEXT
+# A shop that moves while people buy
+
+Made by \`SWITCH_ORDERS=${SWITCH_ORDERS:-100000} SWITCH_RATES=${SWITCH_RATES:-2000,500,50} SOAK=switch make soak\` on $(date -u +%F): $(nproc) cores, commit $(git -C "$ROOT" rev-parse --short HEAD), release images.
+A shop on the local cluster with two web pods and one to two workers moves from one emulated cloud to the other and back, to a disk
+and to a cloud again (\`e2e/tests/cluster/soak/switch.rs\`). All pods, the emulators, the cluster and the generator share the cores.
+Latency counts from the time that a request was due. A hold is the time for which the orders of one shard were not answered for.
+
+TEXT
+        sed -n 's/^[^|]*\(|.*|\)$/\1/p; s/^\([0-9]* orders in the store.*\)$/\n\1\n/p' "$log"
+    } | tee "$report"
+    rm -f "$log"
+}
+
 soak_cluster() {
     local began end rounds=0
     prepare_cluster
@@ -150,7 +174,7 @@ soak_cluster() {
     say "$rounds rounds passed in $(((SECONDS - began) / 60)) min"
 }
 
-PARTS=(faults simulation partition workers overload victims cluster)
+PARTS=(faults simulation partition workers overload victims switch cluster)
 [[ -z ${SOAK:-} || " ${PARTS[*]} " == *" $SOAK "* ]] || fail "SOAK=$SOAK is unknown; it is one of ${PARTS[*]}, or empty for all"
 for part in ${SOAK:-"${PARTS[@]}"}; do
     say "soak: $part"

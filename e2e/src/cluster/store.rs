@@ -19,6 +19,9 @@ const NAME: &str = "verify";
 /// Most bytes of a ledger that one `ConfigMap` takes, below the megabyte that the API server allows.
 const PART_BYTES: usize = 900 * 1024;
 
+/// Longest that reading a store and comparing it takes.
+const VERIFIED: Duration = Duration::from_mins(5);
+
 /// Runs `shop verify` in a pod on the store of a shop that is gone, with the config that its pods had, and gives the number
 /// of orders in it.
 pub async fn verify_store(shop: &Shop, config: &str, ledger: Option<&Path>) -> u64 {
@@ -40,7 +43,7 @@ pub async fn verify_store(shop: &Shop, config: &str, ledger: Option<&Path>) -> u
         let phase = pod.and_then(|pod| pod.status.as_ref()).and_then(|status| status.phase.as_deref());
         matches!(phase, Some("Succeeded" | "Failed"))
     });
-    tokio::time::timeout(Duration::from_mins(1), ended).await.expect("it ends in time").expect("the watch goes on");
+    tokio::time::timeout(VERIFIED, ended).await.expect("it ends in time").expect("the watch goes on");
     let output = pods.logs(NAME, &LogParams::default()).await.expect("its output");
     let report = output.lines().rfind(|line| line.starts_with('{')).unwrap_or(&output);
     let orders = clean_orders(report);

@@ -1,6 +1,8 @@
-//! Long runs at the challenge's rates, which only `SOAK=workers make soak` makes, and beyond them (`SOAK=overload`).
+//! Long runs at the challenge's rates, which only `SOAK=workers make soak` makes, beyond them (`SOAK=overload`), and while the shop
+//! moves between clouds (`SOAK=switch`).
 
 mod overload;
+mod switch;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -165,7 +165,7 @@ fn faults(report: &Report) -> Vec<(&String, &u64)> {
 
 /// What a ledger says of the orders of which a command was accepted into a queue, and of a hundred others, but for those of which
 /// the end of a command is not known.
-fn of_queued_orders(ledger: &Path) -> Vec<Entry> {
+pub(super) fn of_queued_orders(ledger: &Path) -> Vec<Entry> {
     let entries = entries_in(ledger);
     let of = |is_one: &dyn Fn(&Entry) -> bool| -> BTreeSet<_> {
         entries.iter().filter(|entry| is_one(entry)).map(|entry| entry.order.clone()).collect()
