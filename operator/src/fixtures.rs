@@ -165,7 +165,15 @@ pub(crate) fn told(shards: &[u16]) -> PodStatus {
 pub(crate) fn reported(number: u64) -> SwitchSummary {
     let report_key = format!("switches/{number}/report");
     let verification = Some(Verification { orders: 40, mismatches: 0, is_whole: true });
-    SwitchSummary { number, report_key, files: 12, bytes: 3_000, longest_hold_millis: Some(180), verification }
+    SwitchSummary {
+        number,
+        report_key,
+        files: 12,
+        bytes: 3_000,
+        longest_hold_millis: Some(180),
+        verification,
+        nanodollars: Some(1_230_001),
+    }
 }
 
 /// A shop of two web pods and one worker, all of which serve.

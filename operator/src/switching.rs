@@ -142,6 +142,8 @@ pub fn switching(
         bytes_total: copied.total.filter(|_| report.is_none()),
         bytes_per_second: copied.per_second.filter(|_| report.is_none()),
         eta_seconds: copied.eta().filter(|_| report.is_none()),
+        estimated_cost: copied.nanodollars.map(dollars).or(known.and_then(|known| known.estimated_cost.clone())),
+        cost: report.and_then(|report| report.nanodollars).map(dollars),
         verification: report.and_then(|report| report.verification).map(Into::into),
         longest_hold_millis: report.and_then(|report| report.longest_hold_millis),
         report_key: report.map(|report| report.report_key.clone()),
@@ -175,6 +177,7 @@ struct Copied {
     bytes: Option<u64>,
     total: Option<u64>,
     per_second: Option<u64>,
+    nanodollars: Option<u64>,
 }
 
 impl Copied {
@@ -202,7 +205,14 @@ fn copied(id: u64, seen: &Observation) -> Copied {
         bytes: Some(shards.values().map(|shard| shard.copied).sum()),
         total: Some(shards.values().map(|shard| shard.bytes).sum()),
         per_second: Some(told.iter().map(|copying| copying.bytes_per_second).sum()),
+        nanodollars: Some(shards.values().map(|shard| shard.nanodollars).sum()),
     }
+}
+
+/// Dollars, to a ten-thousandth.
+fn dollars(nanodollars: u64) -> String {
+    let ten_thousandths = nanodollars.div_ceil(100_000);
+    format!("{}.{:04}", ten_thousandths / 10_000, ten_thousandths % 10_000)
 }
 
 /// What a pod was told to use and cannot.

@@ -282,7 +282,8 @@ fn how_everything_moves_may_change_until_it_has() {
 
 /// What a worker tells of shards of 1,000 bytes each, of which so many are copied.
 fn copying(id: u64, bytes_per_second: u64, copied: &[(u16, u64)]) -> CopyStatus {
-    let shards = copied.iter().map(|&(shard, copied)| (shard, ShardCopy { files: 3, bytes: 1_000, copied }));
+    let shards =
+        copied.iter().map(|&(shard, copied)| (shard, ShardCopy { bytes: 1_000, copied, nanodollars: 400_000_000 }));
     CopyStatus { id, bytes_per_second, shards: shards.collect() }
 }
 
@@ -303,6 +304,7 @@ fn what_all_workers_have_copied_is_added_up_and_each_shard_counts_once() {
     let status = found.status.expect("a switch");
     assert_eq!((status.bytes_copied, status.bytes_total), (Some(1_800), Some(3_000)));
     assert_eq!((status.bytes_per_second, status.eta_seconds), (Some(300), Some(4)));
+    assert_eq!((status.estimated_cost.as_deref(), status.cost), (Some("1.2000"), None));
     // Of an earlier switch.
     if let Report::Told(report) = &mut both.pods[2].report {
         report.copying = Some(copying(7, 50, &[(0, 1_000)]));
@@ -312,6 +314,7 @@ fn what_all_workers_have_copied_is_added_up_and_each_shard_counts_once() {
     assert_eq!((status.bytes_copied, status.bytes_total, status.bytes_per_second), (None, None, None));
     let status = looked(AZURE, &before, &seen(Some(first()), true, 4)).0.status.expect("a switch");
     assert_eq!((status.bytes_copied, status.bytes_total, status.eta_seconds), (Some(3_000), None, None), "as reported");
+    assert_eq!((status.estimated_cost.as_deref(), status.cost.as_deref()), (Some("1.2000"), Some("0.0013")));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use serde_json::{Value, json};
+use storage_adapters::config::Provider;
 use tokio::process::Command;
 
 /// Where the shops' pods, and a pod that looks at their store, find what opens a cloud.
@@ -163,9 +164,14 @@ async fn make(client: &Client, cloud: Cloud, name: &str, keys: Value) {
     secrets.create(&PostParams::default(), &secret).await.expect("a new Secret");
 }
 
-/// Volumes and mounts by which a pod reaches the store of `shop` as the shop's own pods do.
-pub(super) fn access(storage: &Value, shop: &str) -> (Value, Value) {
-    match Cloud::of(storage) {
+/// Volumes and mounts by which a pod reaches the store of `shop` on the provider `home` as the shop's own pods do.
+pub(super) fn access(home: Provider, shop: &str) -> (Value, Value) {
+    let cloud = match home {
+        Provider::Embedded => None,
+        Provider::Aws => Some(Cloud::Aws),
+        Provider::Azure => Some(Cloud::Azure),
+    };
+    match cloud {
         None => (
             json!({"name": "store", "persistentVolumeClaim": {"claimName": format!("{shop}-data")}}),
             json!({"name": "store", "mountPath": "/var/lib/cloudshop"}),

@@ -8,6 +8,7 @@ use kube::Api;
 use kube::api::{DeleteParams, LogParams, PostParams};
 use kube::runtime::wait::await_condition;
 use serde_json::json;
+use shop_contract::config::ShopConfig;
 
 use super::operator::images;
 use super::provider::access;
@@ -37,7 +38,7 @@ pub async fn verify_store(shop: &Shop, config: &str, ledger: Option<&Path>) -> u
         maps.create(&PostParams::default(), &map).await.expect("the ConfigMap is taken");
     }
     let files: Vec<String> = files.into_iter().map(|(file, _)| file).collect();
-    let pod = serde_json::from_value(pod(shop, &files)).expect("a Pod");
+    let pod = serde_json::from_value(pod(shop, config, &files)).expect("a Pod");
     pods.create(&PostParams::default(), &pod).await.expect("a pod on the store");
     let ended = await_condition(pods.clone(), NAME, |pod: Option<&Pod>| {
         let phase = pod.and_then(|pod| pod.status.as_ref()).and_then(|status| status.phase.as_deref());
@@ -70,9 +71,11 @@ fn parts(ledger: &str) -> Vec<String> {
     parts
 }
 
-fn pod(shop: &Shop, files: &[String]) -> serde_json::Value {
+/// A pod that verifies the store that `config` has as home.
+fn pod(shop: &Shop, config: &str, files: &[String]) -> serde_json::Value {
     let (registry, tag) = images();
-    let (volume, mount) = access(&shop.namespace.small_shop()["storage"], &shop.name);
+    let home = ShopConfig::parse(config).expect("a config").storage.provider;
+    let (volume, mount) = access(home, &shop.name);
     let mut command: Vec<String> =
         ["/shop", "verify", "--config", "/files/shop.toml", "--output", "json"].map(str::to_owned).into();
     for file in files.iter().filter(|file| file.starts_with("ledger")) {

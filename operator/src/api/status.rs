@@ -163,7 +163,16 @@ pub struct SwitchStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "int64"))]
     pub eta_seconds: Option<u64>,
-    /// What comparing the orders in both stores showed; known when it is over, as are the next two.
+    /// What copying and comparing costs about, in US dollars by list prices as if everything that is read left its cloud, such as
+    /// 0.0123; as far as workers have looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub estimated_cost: Option<String>,
+    /// The same as it was counted; known when it is over, as are the next three.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub cost: Option<String>,
+    /// What comparing the orders in both stores showed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "VerificationStatus")]
     pub verification: Option<VerificationStatus>,

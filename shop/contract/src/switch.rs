@@ -85,12 +85,12 @@ pub struct CopyStatus {
 /// How far one shard is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardCopy {
-    /// Files of its database in the store that it leaves.
-    pub files: u64,
-    /// Their bytes.
+    /// Bytes of its database in the store that it leaves.
     pub bytes: u64,
-    /// Bytes that are in the other store already.
+    /// Those of them that are in the other store already.
     pub copied: u64,
+    /// What copying and comparing all of it costs about, in billionths of a US dollar by list prices.
+    pub nanodollars: u64,
 }
 
 /// What moving all of a shop's data did, as the report in the store that it moved to sums it up.
@@ -109,6 +109,9 @@ pub struct SwitchSummary {
     /// What comparing the orders in both stores showed; none of a version that did not.
     #[serde(default)]
     pub verification: Option<Verification>,
+    /// What copying and comparing cost, in billionths of a US dollar by list prices; none of a version that did not count.
+    #[serde(default)]
+    pub nanodollars: Option<u64>,
 }
 
 /// What comparing the orders of a shop in both stores showed.

@@ -7,7 +7,10 @@ use std::{
 };
 
 use shop_contract::switch::{CopyStatus, ShardCopy, Switch};
+use storage_adapters::config::Provider;
 use tokio::time::{Instant, sleep};
+
+use super::spent;
 
 /// Least that a worker copies a second however many share the limit, in bytes: the largest table, of 64 MiB, has to be there before
 /// a transfer is given up, after five minutes.
@@ -73,13 +76,14 @@ impl CopyProgress {
 pub(super) struct ShardProgress {
     all: Arc<CopyProgress>,
     shard: u16,
+    from: Provider,
     wish: Switch,
 }
 
 impl ShardProgress {
     /// Of a copy that is made for this wish.
-    pub(super) fn new(all: &Arc<CopyProgress>, shard: u16, wish: Switch) -> Self {
-        Self { all: Arc::clone(all), shard, wish }
+    pub(super) fn new(all: &Arc<CopyProgress>, shard: u16, from: Provider, wish: Switch) -> Self {
+        Self { all: Arc::clone(all), shard, from, wish }
     }
 
     /// Whether nothing else is wished by now.
@@ -92,9 +96,10 @@ impl ShardProgress {
         self.all.state().limit.is_some()
     }
 
-    /// The shard has so much to be copied, of which so much is there.
-    pub(super) fn found(&self, shard: ShardCopy) {
-        self.all.state().shards.insert(self.shard, shard);
+    /// The shard has so many files and bytes to be copied, of which so many bytes are there.
+    pub(super) fn found(&self, files: u64, bytes: u64, copied: u64) {
+        let nanodollars = spent::estimate(self.from, self.wish.to, files, bytes, self.wish.verify);
+        self.all.state().shards.insert(self.shard, ShardCopy { bytes, copied, nanodollars });
     }
 
     /// So many more bytes are there.
@@ -125,8 +130,6 @@ impl ShardProgress {
 
 #[cfg(test)]
 mod tests {
-    use storage_adapters::config::Provider;
-
     use super::*;
 
     const MIB: u64 = 1024 * 1024;
@@ -139,8 +142,8 @@ mod tests {
     async fn all_copies_of_a_worker_together_keep_its_share_of_the_limit() {
         let all = Arc::new(CopyProgress::default());
         all.begin(wish(1, Some(2 * MIB)), 2);
-        let (one, other) = (ShardProgress::new(&all, 0, wish(1, Some(2 * MIB))), Instant::now());
-        let two = ShardProgress::new(&all, 1, wish(1, Some(2 * MIB)));
+        let (one, other) = (ShardProgress::new(&all, 0, Provider::Aws, wish(1, Some(2 * MIB))), Instant::now());
+        let two = ShardProgress::new(&all, 1, Provider::Aws, wish(1, Some(2 * MIB)));
         for _ in 0..5 {
             tokio::join!(one.pay(MIB), two.pay(MIB));
         }
@@ -156,7 +159,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_copy_without_a_limit_or_that_is_not_wanted_any_more_waits_for_nothing() {
         let all = Arc::new(CopyProgress::default());
-        let (free, began) = (ShardProgress::new(&all, 0, wish(1, None)), Instant::now());
+        let (free, began) = (ShardProgress::new(&all, 0, Provider::Aws, wish(1, None)), Instant::now());
         all.begin(wish(1, None), 1);
         free.pay(100 * MIB).await;
         all.begin(wish(2, Some(MIB)), 1);

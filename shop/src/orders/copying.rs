@@ -10,7 +10,6 @@ use futures::{StreamExt, TryStreamExt, future, stream};
 use object_store::{ObjectStore, path::Path};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use shop_contract::switch::ShardCopy;
 use slatedb::{PathResolver, VersionedManifest, admin::AdminBuilder};
 use storage_adapters::{BlobInfo, BlobStore, ByteStream, Error, ErrorKind, GetOptions, Key, PutMode};
 
@@ -206,7 +205,9 @@ impl Copying {
     ) -> Result<Pass, CopyError> {
         let found = self.from.files().await?;
         if let Some(progress) = progress {
-            progress.found(self.so_far(&found));
+            let copied = found.iter().filter(|(name, _)| self.copied.contains_key(*name)).map(|(_, bytes)| bytes);
+            let files = u64::try_from(found.len()).unwrap_or(u64::MAX);
+            progress.found(files, found.values().sum(), copied.sum());
         }
         let news = found.into_keys().filter(|name| is_wanted(name) && !self.copied.contains_key(name));
         let news: Vec<String> = news.collect();
@@ -235,16 +236,6 @@ impl Copying {
         }
         pass.is_superseded = progress.is_some_and(|progress| !progress.is_wanted());
         failure.map_or(Ok(pass), Err)
-    }
-
-    /// How much of what was found is copied.
-    fn so_far(&self, found: &BTreeMap<String, u64>) -> ShardCopy {
-        let copied = found.iter().filter(|(name, _)| self.copied.contains_key(*name));
-        ShardCopy {
-            files: u64::try_from(found.len()).unwrap_or(u64::MAX),
-            bytes: found.values().sum(),
-            copied: copied.map(|(_, bytes)| bytes).sum(),
-        }
     }
 
     /// Copies one file; none when the database has deleted it since it was listed.

@@ -18,6 +18,7 @@ use super::{
     clock::Clock,
     registry::{Registry, RegistryError},
     shard::Term,
+    spent::Counted,
 };
 
 /// What a worker knows of a store and is told about it. Heartbeats, and with them the right to answer, are a store's own: one
@@ -27,6 +28,8 @@ pub(super) struct Home {
     pub(super) provider: Provider,
     /// Its blobs.
     pub(super) blobs: Arc<dyn BlobStore>,
+    /// The same, as moving shards uses them.
+    pub(super) moving: Counted,
     /// Its leases and heartbeats.
     pub(super) registry: Registry,
     /// How long commands are gathered before they are written together.
@@ -62,6 +65,7 @@ impl Home {
         Ok(Self {
             provider,
             registry: Registry::new(Arc::clone(&blobs))?,
+            moving: Counted::new(provider, Arc::clone(&blobs)),
             blobs,
             flush_interval,
             look: Notify::new(),

@@ -50,6 +50,7 @@ mod service;
 mod shard;
 #[cfg(test)]
 mod simulation;
+mod spent;
 mod stale_reads;
 mod stewardship;
 mod stored;

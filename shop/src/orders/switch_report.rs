@@ -19,6 +19,7 @@ use crate::hex;
 use super::{
     blobs::{self, Record, RecordError},
     copying::WholeCopy,
+    spent::Spent,
     verifying::{VerifiedShard, WITHOUT_PROGRESS, verified},
     worker::Worker,
 };
@@ -50,6 +51,9 @@ pub(super) struct MovedShard {
     pub(super) is_served: bool,
     /// What was copied.
     pub(super) copy: WholeCopy,
+    /// What that took; nothing of a version that did not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) spent: Option<Spent>,
 }
 
 impl Record for MovedShard {
@@ -91,6 +95,12 @@ impl SwitchReport {
         Ok(digest(&self.shards, &self.verified)? == self.sha256)
     }
 
+    /// What all of it took.
+    fn spent(&self) -> Option<Spent> {
+        let copying: Option<Spent> = self.shards.values().map(|shard| shard.spent).sum();
+        Some(copying? + self.verified.values().map(|shard| shard.spent).sum())
+    }
+
     fn verification(&self) -> Verification {
         let compared = || self.verified.values().map(|shard| &shard.compared);
         Verification {
@@ -108,6 +118,7 @@ impl SwitchReport {
             files: copies().map(|copy| copy.files).sum(),
             bytes: copies().map(|copy| copy.bytes).sum(),
             longest_hold_millis: self.shards.values().map(|shard| shard.held_millis).max(),
+            nanodollars: self.spent().map(|spent| spent.nanodollars),
             verification: (!self.verified.is_empty()).then(|| self.verification()),
         }
     }
@@ -256,12 +267,14 @@ mod tests {
     fn moved(files: u64, held_millis: u64) -> MovedShard {
         let copy = WholeCopy { files, bytes: 10 * files, log_end: 7, sha256: "03".into() };
         let (from, at) = (Provider::Aws, Timestamp::UNIX_EPOCH);
-        MovedShard { from, generation: 2, tombstone: 5, at, held_millis, is_served: true, copy }
+        let spent = Some(Spent { requests: 2 * files, bytes_read: 10 * files, nanodollars: 700 * files });
+        MovedShard { from, generation: 2, tombstone: 5, at, held_millis, is_served: true, copy, spent }
     }
 
     fn verified(orders: u64, mismatches: u64) -> VerifiedShard {
         let compared = Compared { orders, mismatches, named: Vec::new() };
-        VerifiedShard { generation: 2, verify: Verify::Full, compared, failure: None }
+        let spent = Spent { requests: 2, bytes_read: 100, nanodollars: 40 };
+        VerifiedShard { generation: 2, verify: Verify::Full, compared, failure: None, spent }
     }
 
     #[test]
@@ -278,6 +291,7 @@ mod tests {
                 files: 6,
                 bytes: 60,
                 longest_hold_millis: Some(310),
+                nanodollars: Some(6 * 700 + 2 * 40),
                 verification: Some(Verification { orders: 12, mismatches: 2, is_whole: true }),
             }
         );

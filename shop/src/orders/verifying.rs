@@ -19,6 +19,7 @@ use super::{
     opening,
     reader::{Part, ReadError},
     registry::RegistryError,
+    spent::Spent,
     switch_report::SWITCHES,
     worker::Worker,
 };
@@ -41,6 +42,8 @@ pub(super) struct VerifiedShard {
     /// Why not all were that were to be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) failure: Option<String>,
+    /// What that took.
+    pub(super) spent: Spent,
 }
 
 impl Record for VerifiedShard {
@@ -133,7 +136,7 @@ impl Worker {
         loop {
             let mut get_on = async || -> Result<Option<()>, VerifyError> {
                 let Some(before) = self.left_behind(to, shard, lease).await? else { return Ok(Some(())) };
-                let now = Place { blobs: Arc::clone(&to.blobs), path: opening::path(shard, lease.generation) };
+                let now = Place { blobs: Arc::clone(&to.moving.blobs), path: opening::path(shard, lease.generation) };
                 let comparison = Comparison::open(&before, &now, &self.capacity).await?;
                 while let Some(part) = left.peek() {
                     if self.ready_for() != Some(switch) || self.is_leaving() {
@@ -157,7 +160,8 @@ impl Worker {
                 }
                 Err(error) => Some(with_causes(&error)),
             };
-            return Some(VerifiedShard { generation: lease.generation, verify, compared, failure });
+            let spent = self.homes().iter().map(|home| home.moving.spent()).sum();
+            return Some(VerifiedShard { generation: lease.generation, verify, compared, failure, spent });
         }
     }
 
@@ -171,7 +175,7 @@ impl Worker {
             let left = leases.shards.get(&shard);
             if left.is_some_and(|left| left.home == to.provider && left.generation == lease.generation) {
                 let path = opening::path(shard, lease.generation - 1);
-                return Ok(Some(Place { blobs: Arc::clone(&home.blobs), path }));
+                return Ok(Some(Place { blobs: Arc::clone(&home.moving.blobs), path }));
             }
         }
         Ok(None)

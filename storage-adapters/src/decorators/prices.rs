@@ -1,7 +1,6 @@
 //! What the providers charge for requests, as of a date. No I/O.
 //!
-//! List prices in US dollars, without free tiers, storage or traffic out of the cloud. They are estimates for
-//! comparing; the bill is the provider's.
+//! List prices in US dollars, without free tiers and storage. They are estimates for comparing; the bill is the provider's.
 
 use std::collections::BTreeMap;
 
@@ -36,11 +35,31 @@ pub fn nanodollars(provider: Provider, operation: Operation) -> u64 {
     }
 }
 
-/// Dollars that all of `usage` costs on `provider`.
+/// Billionths of a dollar that so many bytes cost on their way out of the provider's cloud to the internet, in the United States and
+/// below 10 TB a month.
+///
+/// - AWS (<https://aws.amazon.com/ec2/pricing/on-demand/#Data_Transfer>): $0.09 a GB.
+/// - Azure (<https://azure.microsoft.com/pricing/details/bandwidth>): $0.087 a GB.
+#[must_use]
+pub fn nanodollars_out(provider: Provider, bytes: u64) -> u64 {
+    let of_a_thousand = match provider {
+        Provider::Embedded => 0,
+        Provider::Aws => 90,
+        Provider::Azure => 87,
+    };
+    bytes / 1_000 * of_a_thousand
+}
+
+/// Billionths of a dollar that all requests of `usage` cost on `provider`.
+#[must_use]
+pub fn nanodollars_of(provider: Provider, usage: &BTreeMap<Operation, Usage>) -> u64 {
+    usage.iter().map(|(operation, usage)| nanodollars(provider, *operation) * usage.requests).sum()
+}
+
+/// Dollars that all requests of `usage` cost on `provider`.
 #[must_use]
 pub fn dollars(provider: Provider, usage: &BTreeMap<Operation, Usage>) -> f64 {
-    let nanodollars: u64 =
-        usage.iter().map(|(operation, usage)| nanodollars(provider, *operation) * usage.requests).sum();
+    let nanodollars = nanodollars_of(provider, usage);
     // Exact up to 9 million dollars, which is more than an estimate needs.
     #[expect(clippy::cast_precision_loss, reason = "an estimate of at most that many dollars")]
     let dollars = nanodollars as f64 / 1e9;

@@ -316,12 +316,12 @@ impl Move {
     fn copying(&mut self) -> Copying {
         let Lease { generation, .. } = self.lease;
         let place = |home: &Home, generation| Place {
-            blobs: Arc::clone(&home.blobs),
+            blobs: Arc::clone(&home.moving.blobs),
             path: opening::path(self.shard.number, generation),
         };
         let (from, to) = (place(&self.from, generation), place(&self.to, generation + 1));
         let begun = self.begun.take().filter(|begun| begun.is_between(&from, &to));
-        let progress = ShardProgress::new(&self.worker.copying, self.shard.number, self.switch);
+        let progress = ShardProgress::new(&self.worker.copying, self.shard.number, self.from.provider, self.switch);
         let copying = begun.unwrap_or_else(|| Copying::new(from, to)).going_by(progress);
         #[cfg(feature = "planted-bugs")]
         let copying = copying.making(self.bug());
@@ -372,6 +372,7 @@ impl Move {
             held_millis,
             is_served,
             copy: copying.total(),
+            spent: Some(self.from.moving.spent() + self.to.moving.spent()),
         };
         self.report(&moved).await;
         Ok(())
