@@ -56,10 +56,12 @@ impl Asked {
 
     /// Whether the newest wish says all of it. How it is done counts no more once it is.
     fn is_said_by(&self, last: Switch, known: Option<&SwitchStatus>) -> bool {
-        let is_done = known.is_some_and(|known| known.phase.has_ended() || known.phase == SwitchPhase::Draining);
-        let how = (self.verify.into(), self.max_bytes_per_second);
+        let is_in = |phase| known.is_some_and(|known| known.phase == phase);
+        let is_over = known.is_some_and(|known| known.phase.has_ended()) || is_in(SwitchPhase::Draining);
+        let is_copied = is_over || is_in(SwitchPhase::Verifying);
         (last.to, last.waits) == (self.goal().into(), self.waits)
-            && (is_done || (last.verify, last.max_bytes_per_second) == how)
+            && (is_over || last.verify == self.verify.into())
+            && (is_copied || last.max_bytes_per_second == self.max_bytes_per_second)
     }
 }
 
@@ -116,6 +118,9 @@ pub fn switching(
         seen.reports().filter_map(|(_, report)| report.moved.as_ref()).find(|moved| moved.number == wish.number);
     // The report tells that it is over: whoever reads one finds the other.
     let is_there = are_moved && report.is_some();
+    // A shard that changes its owner meanwhile has not moved away.
+    let was_verifying = arrived.is_some_and(|status| status.phase == SwitchPhase::Verifying);
+    let owned = shards.iter().filter(|shard| shard.owner.is_some()).count();
     // Nothing is told to go where not every pod looks.
     let is_new_there = goal != home && newest.map(|newest| newest.to) != Some(goal.into());
     let phase = match () {
@@ -124,7 +129,7 @@ pub fn switching(
         () if is_there && asked.goes_back => SwitchPhase::Aborted,
         () if is_there && from == StorageProvider::Embedded => SwitchPhase::Draining,
         () if is_there => SwitchPhase::Completed,
-        () if are_moved => SwitchPhase::Verifying,
+        () if are_moved || was_verifying && live_in(goal) == owned => SwitchPhase::Verifying,
         () if moved == 0 && !asked.goes_back => SwitchPhase::Copying,
         () => SwitchPhase::CuttingOver,
     };
@@ -138,8 +143,8 @@ pub fn switching(
         to,
         shards_moved: u16::try_from(moved).unwrap_or(u16::MAX),
         shards_total: shop.shards,
-        bytes_copied: report.map(|report| report.bytes).or(copied.bytes),
-        bytes_total: copied.total.filter(|_| report.is_none()),
+        bytes_copied: report.map(|report| report.bytes).or(copied.bytes).or(arrived.and_then(|told| told.bytes_copied)),
+        bytes_total: copied.total.or(arrived.and_then(|told| told.bytes_total)).filter(|_| report.is_none()),
         bytes_per_second: copied.per_second.filter(|_| report.is_none()),
         eta_seconds: copied.eta().filter(|_| report.is_none()),
         estimated_cost: copied.nanodollars.map(dollars).or(known.and_then(|known| known.estimated_cost.clone())),

@@ -280,6 +280,28 @@ fn how_everything_moves_may_change_until_it_has() {
     assert_eq!((phase(&found), found.wish), (Some((SwitchPhase::Completed, 4)), None), "it is over");
 }
 
+#[test]
+fn orders_are_compared_to_the_end_whoever_has_them_and_whatever_limit_copying_had() {
+    let (_, before) = shop(AZURE);
+    let (_, before) = looked(AZURE, &before, &seen(Some(first()), false, 0));
+    let mut comparing = seen(Some(first()), true, 4);
+    if let Report::Told(report) = &mut comparing.pods[2].report {
+        report.moved = None;
+    }
+    let (found, before) = looked(AZURE, &before, &comparing);
+    assert_eq!(phase(&found), Some((SwitchPhase::Verifying, 4)));
+    let slowly = SwitchSpec { max_bytes_per_second: Some(2 << 20), ..SwitchSpec::default() };
+    if let Report::Told(report) = &mut comparing.pods[2].report {
+        report.shards.pop();
+    }
+    let (found, before) = looked_at(AZURE, slowly, &before, &comparing);
+    assert_eq!((phase(&found), found.wish), (Some((SwitchPhase::Verifying, 3)), None));
+    let each = SwitchSpec { verify: Verify::Sample, ..SwitchSpec::default() };
+    let (found, _) = looked_at(AZURE, each, &before, &comparing);
+    let sample = Switch { verify: switch::Verify::Sample, ..wish(2, Provider::Azure, false) };
+    assert_eq!(found.wish, Some(sample), "which orders are compared may change still");
+}
+
 /// What a worker tells of shards of 1,000 bytes each, of which so many are copied.
 fn copying(id: u64, bytes_per_second: u64, copied: &[(u16, u64)]) -> CopyStatus {
     let shards =
@@ -305,13 +327,14 @@ fn what_all_workers_have_copied_is_added_up_and_each_shard_counts_once() {
     assert_eq!((status.bytes_copied, status.bytes_total), (Some(1_800), Some(3_000)));
     assert_eq!((status.bytes_per_second, status.eta_seconds), (Some(300), Some(4)));
     assert_eq!((status.estimated_cost.as_deref(), status.cost), (Some("1.2000"), None));
-    // Of an earlier switch.
+    // Of an earlier switch, by a worker that has just begun: what was told before stands.
     if let Report::Told(report) = &mut both.pods[2].report {
         report.copying = Some(copying(7, 50, &[(0, 1_000)]));
     }
     both.pods.truncate(3);
     let status = looked(AZURE, &before, &both).0.status.expect("a switch");
-    assert_eq!((status.bytes_copied, status.bytes_total, status.bytes_per_second), (None, None, None));
+    let told = (status.bytes_copied, status.bytes_total, status.bytes_per_second);
+    assert_eq!(told, (Some(1_800), Some(3_000), None));
     let status = looked(AZURE, &before, &seen(Some(first()), true, 4)).0.status.expect("a switch");
     assert_eq!((status.bytes_copied, status.bytes_total, status.eta_seconds), (Some(3_000), None, None), "as reported");
     assert_eq!((status.estimated_cost.as_deref(), status.cost.as_deref()), (Some("1.2000"), Some("0.0013")));

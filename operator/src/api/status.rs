@@ -147,7 +147,7 @@ pub struct SwitchStatus {
     /// Order shards of the shop.
     #[schemars(extend("format" = "int32"))]
     pub shards_total: u16,
-    /// Bytes of the order shards that are in the other store.
+    /// Bytes of the order shards that are where they are to be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "int64"))]
     pub bytes_copied: Option<u64>,

@@ -88,12 +88,6 @@ impl Comparison {
         }
         Ok(compared)
     }
-
-    /// Ends reading.
-    pub(super) async fn close(&self) -> Result<(), ReadError> {
-        self.before.close().await?;
-        self.now.close().await
-    }
 }
 
 fn order(one: &Stored, other: &Stored) -> Ordering {

@@ -140,7 +140,6 @@ async fn every_order_of_a_database_is_compared_and_what_the_other_lacks_is_named
         fewest = fewest.min(found.orders);
         compared.add(found);
     }
-    comparison.close().await.expect("closes");
     assert_eq!((compared.orders, compared.mismatches), (200, 2));
     assert!(fewest > 0, "a part is a sample");
     let mut named = vec![

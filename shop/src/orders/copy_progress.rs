@@ -8,23 +8,30 @@ use std::{
 
 use shop_contract::switch::{CopyStatus, ShardCopy, Switch};
 use storage_adapters::config::Provider;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::{Mutex as AsyncMutex, MutexGuard},
+    time::{Instant, sleep},
+};
 
 use super::spent;
 
 /// Least that a worker copies a second however many share the limit, in bytes: the largest table, of 64 MiB, has to be there before
-/// a transfer is given up, after five minutes.
+/// a transfer is given up, after five minutes. Large files take turns.
 const LEAST: u64 = 256 * 1024;
 
 /// How long the bytes are looked at that say how fast it goes.
 const RATE_OVER: Duration = Duration::from_secs(10);
 
-/// Longest sleep, after which the limit is looked at anew.
+/// Longest sleep, after which the limit is looked at anew, and the shortest that is worth it.
 const GLANCE: Duration = Duration::from_millis(200);
+const SHORT: Duration = Duration::from_millis(20);
 
 /// What all copies that a worker makes share.
 #[derive(Debug, Default)]
-pub(super) struct CopyProgress(Mutex<State>);
+pub(super) struct CopyProgress {
+    state: Mutex<State>,
+    large_files: AsyncMutex<()>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -48,7 +55,7 @@ impl State {
 
 impl CopyProgress {
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From now on copies are made for this wish, by so many workers.
@@ -58,7 +65,11 @@ impl CopyProgress {
             *state = State::default();
         }
         state.wish = Some(wish);
+        let before = state.limit;
         state.limit = wish.max_bytes_per_second.map(|limit| (limit / workers.max(1)).max(LEAST));
+        if state.limit != before {
+            state.busy_until = None;
+        }
     }
 
     /// How far it is; none as long as nothing was to be copied.
@@ -91,9 +102,13 @@ impl ShardProgress {
         self.all.state().wish == Some(self.wish)
     }
 
-    /// Whether there is a limit.
-    pub(super) fn is_limited(&self) -> bool {
+    fn is_limited(&self) -> bool {
         self.all.state().limit.is_some()
+    }
+
+    /// Waits until no other large file is copied, when there is a limit to share; another may be when what is returned is dropped.
+    pub(super) async fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+        if self.is_limited() { Some(self.all.large_files.lock().await) } else { None }
     }
 
     /// The shard has so many files and bytes to be copied, of which so many bytes are there.
@@ -122,7 +137,7 @@ impl ShardProgress {
             state.busy_until = Some(due);
             due
         };
-        while Instant::now() < due && self.is_limited() && self.is_wanted() {
+        while Instant::now() + SHORT < due && self.is_limited() && self.is_wanted() {
             sleep(GLANCE.min(due - Instant::now())).await;
         }
     }

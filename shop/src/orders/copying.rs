@@ -123,6 +123,11 @@ impl Place {
         ObjectStoreBridge::new(Arc::clone(&self.blobs), Arc::new(Gate::new(Arc::new(MachineClock), false)))
     }
 
+    /// Number of the last file of the log that is here; 0 when there is none.
+    pub(super) async fn log_end(&self) -> Result<u64, Error> {
+        Ok(last_log_file(self.files().await?.keys()))
+    }
+
     /// The newest manifest of the database here, and those of its checkpoints.
     async fn manifests(&self) -> Result<Vec<VersionedManifest>, CopyError> {
         let store: Arc<dyn ObjectStore> = Arc::new(self.bridge());
@@ -140,9 +145,10 @@ impl Place {
         Ok(found)
     }
 
-    async fn digest(&self, name: &str) -> Result<[u8; 32], Error> {
+    async fn digest(&self, name: &str, progress: Option<&ShardProgress>) -> Result<[u8; 32], Error> {
         let blob = self.blobs.get(&self.key(name)?, GetOptions::default()).await?;
-        let digest = blob.body.try_fold(Sha256::new(), |digest, part| async move { Ok(digest.chain_update(part)) });
+        let digest = paid(blob.body, progress.cloned())
+            .try_fold(Sha256::new(), |digest, part| async move { Ok(digest.chain_update(part)) });
         Ok(digest.await?.finalize().into())
     }
 }
@@ -211,13 +217,11 @@ impl Copying {
         }
         let news = found.into_keys().filter(|name| is_wanted(name) && !self.copied.contains_key(name));
         let news: Vec<String> = news.collect();
-        // Those that share a limit would each take longer than a transfer may.
-        let at_once = if progress.is_some_and(ShardProgress::is_limited) { 1 } else { FILES_AT_ONCE };
         let (mut pass, mut done) = (Pass::default(), Vec::new());
         let mut under_way = stream::iter(news)
             .take_while(|_| future::ready(progress.is_none_or(ShardProgress::is_wanted)))
             .map(|name| async { self.copy(&name, progress).await.map(|copied| copied.map(|copied| (name, copied))) })
-            .buffer_unordered(at_once);
+            .buffer_unordered(FILES_AT_ONCE);
         let mut failure = None;
         while let Some(copied) = under_way.next().await {
             match copied {
@@ -259,13 +263,18 @@ impl Copying {
             });
             self.to.blobs.put(&target, Bytes::from(whole.await?), &metadata, PutMode::IfAbsent).await
         } else {
+            // Large files that share a limit would each take longer than a transfer may.
+            let _turn = match progress {
+                Some(progress) => progress.turn().await,
+                None => None,
+            };
             self.to.blobs.put_stream(&target, body, &metadata, PutMode::IfAbsent).await
         };
         let sha256 = match put {
             Ok(_) => hashed.digest(),
             // It is there from an earlier try, perhaps another worker's.
             Err(error) if matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Unknown) => {
-                let (ours, theirs) = tokio::try_join!(self.from.digest(name), self.to.digest(name))?;
+                let (ours, theirs) = tokio::try_join!(self.from.digest(name, progress), self.to.digest(name, None))?;
                 if ours != theirs {
                     return Err(CopyError::Differs(target));
                 }
@@ -315,8 +324,7 @@ impl Copying {
 
     /// Number of the last file of the log that was copied; 0 when there is none.
     fn log_end(&self) -> u64 {
-        let numbers = self.copied.keys().filter_map(|name| name.strip_prefix(LOG)?.strip_suffix(".sst")?.parse().ok());
-        numbers.max().unwrap_or(0)
+        last_log_file(self.copied.keys())
     }
 
     fn has_tables_of(&self, manifest: &VersionedManifest) -> Result<(), CopyError> {
@@ -344,6 +352,11 @@ impl Copying {
             Ok(_) => Err(CopyError::NotWhole(format!("the file {} is missing", log_file(last + 1)))),
         }
     }
+}
+
+/// The highest number of the files of a log among these; 0 when there is none.
+fn last_log_file<'a>(names: impl Iterator<Item = &'a String>) -> u64 {
+    names.filter_map(|name| name.strip_prefix(LOG)?.strip_suffix(".sst")?.parse().ok()).max().unwrap_or(0)
 }
 
 fn manifest_file(number: u64) -> String {

@@ -1,15 +1,16 @@
 use std::path::Path as FilePath;
 
+use shop_contract::switch::Switch;
 use slatedb::{
     Db,
     config::{CloseOptions, FlushOptions, FlushType, Settings},
 };
 use storage_adapters::{
     Metadata, Store,
-    config::{EmbeddedConfig, StorageConfig},
+    config::{EmbeddedConfig, Provider, StorageConfig},
 };
 
-use super::*;
+use super::{super::copy_progress::CopyProgress, *};
 
 const FROM: &str = "orders/0/1";
 const TO: &str = "orders/0/2";
@@ -80,6 +81,30 @@ async fn a_database_is_copied_while_it_is_in_use_and_opens_with_every_row() {
     assert!((7..first.files).contains(&rest.files), "only what is new: {rest:?} after {first:?}");
     copying.finish().await.expect("whole");
     assert_eq!(copying.pass().await.expect("copies"), Pass::default());
+    let copy = open(&bench.to, false).await;
+    assert_eq!(rows(&copy).await, 32);
+    close(copy).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pass_tells_how_far_it_is_and_ends_when_something_else_is_wished_and_the_last_one_goes_on() {
+    let bench = bench().await;
+    let db = open(&bench.from, true).await;
+    write(&db, 0..25).await;
+    let wish = |number| Switch { max_bytes_per_second: Some(1 << 30), ..Switch::new(number, Provider::Azure) };
+    let all = Arc::<CopyProgress>::default();
+    all.begin(wish(1), 1);
+    let progress = ShardProgress::new(&all, 3, Provider::Aws, wish(1));
+    let mut copying = Copying::new(bench.from.clone(), bench.to.clone()).going_by(progress);
+    let first = copying.pass().await.expect("copies");
+    let told = all.status().expect("it copies").shards[&3];
+    assert!(first.bytes > 0 && (told.copied, told.bytes) == (first.bytes, first.bytes), "{told:?} of {first:?}");
+    write(&db, 25..32).await;
+    close(db).await;
+    all.begin(wish(2), 1);
+    let superseded = copying.pass().await.expect("copies nothing");
+    assert_eq!(superseded, Pass { is_superseded: true, ..Pass::default() });
+    copying.finish().await.expect("whole");
     let copy = open(&bench.to, false).await;
     assert_eq!(rows(&copy).await, 32);
     close(copy).await;

@@ -62,7 +62,16 @@ impl Part {
 /// A shard's database, as it was when it was opened.
 pub(super) struct ShardReader {
     path: String,
-    database: DbReader,
+    database: Arc<DbReader>,
+}
+
+impl Drop for ShardReader {
+    /// A database that is only dropped keeps its task, and with it what was read of the log.
+    fn drop(&mut self) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let database = Arc::clone(&self.database);
+        runtime.spawn(async move { database.close().await });
+    }
 }
 
 impl ShardReader {
@@ -78,7 +87,7 @@ impl ShardReader {
             .build()
             .await
             .map_err(|source| ReadError { path: path.to_owned(), source })?;
-        Ok(Self { path: path.to_owned(), database })
+        Ok(Self { path: path.to_owned(), database: Arc::new(database) })
     }
 
     /// One order.
@@ -110,11 +119,6 @@ impl ShardReader {
             kinds.push(Rows { found, next: None, ended: false });
         }
         Ok(Orders { shard: self, kinds })
-    }
-
-    /// Ends reading.
-    pub(super) async fn close(&self) -> Result<(), ReadError> {
-        self.database.close().await.map_err(|source| self.error(source))
     }
 
     fn error(&self, source: slatedb::Error) -> ReadError {
@@ -256,7 +260,6 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(3)).await;
         assert!(reader.order(first).await.expect("reads").is_some());
         assert!(reader.order(second).await.expect("reads").is_none(), "it came later");
-        reader.close().await.expect("closes");
         db.close().await.expect("closes");
     }
 }

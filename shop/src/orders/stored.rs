@@ -105,7 +105,6 @@ impl StoredOrders {
                     Found::Nameless(what) => verification.take_damage(what),
                 }
             }
-            reader.close().await?;
         }
         Ok(verification.end())
     }
@@ -134,7 +133,6 @@ impl StoredOrders {
                 output.write_all(line.as_bytes()).await?;
                 count += 1;
             }
-            reader.close().await?;
         }
         output.flush().await?;
         Ok(count)

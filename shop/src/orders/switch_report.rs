@@ -31,6 +31,9 @@ pub(super) const SWITCHES: &str = "switches/";
 /// wrote one leaves none, and a shard that did not move in this switch has none.
 const PARTS_WITHIN: Duration = Duration::from_secs(10);
 
+/// Most orders that a report names, which has to fit into a record.
+const MOST_NAMED: usize = 50;
+
 /// How often they are looked for meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -77,15 +80,25 @@ struct SwitchReport {
 }
 
 impl Record for SwitchReport {
-    const FORMAT: u32 = 1;
+    const FORMAT: u32 = 2;
+
+    /// Versions that do not compare would take one that does for damaged.
+    fn format(&self) -> u32 {
+        if self.verified.is_empty() { 1 } else { Self::FORMAT }
+    }
 }
 
 impl SwitchReport {
     fn seal(
         switch: Switch,
         shards: BTreeMap<u16, MovedShard>,
-        verified: BTreeMap<u16, VerifiedShard>,
+        mut verified: BTreeMap<u16, VerifiedShard>,
     ) -> Result<Self, RecordError> {
+        let mut left = MOST_NAMED;
+        for shard in verified.values_mut() {
+            shard.compared.named.truncate(left);
+            left -= shard.compared.named.len();
+        }
         let sha256 = digest(&shards, &verified)?;
         Ok(Self { number: switch.number, to: switch.to, shards, verified, sha256 })
     }
@@ -153,7 +166,18 @@ pub(super) async fn keep_part(
     blobs::write(blobs, &key, moved, PutMode::Overwrite).await.map(drop)
 }
 
-/// What moving a shard did, once it is written, by the deadline: when it last moved in this switch.
+/// What moving a shard did when it last moved in this switch, once it is written.
+pub(super) async fn part(blobs: &dyn BlobStore, switch: Switch, shard: u16) -> Result<Option<MovedShard>, RecordError> {
+    // It may have moved before the switch was told to wait, or to go on.
+    for number in (switch.id()..=switch.number).rev() {
+        if let Some((moved, _)) = blobs::read(blobs, &blobs::key(&part_name(number, shard))?).await? {
+            return Ok(Some(moved));
+        }
+    }
+    Ok(None)
+}
+
+/// The same, waited for until the deadline.
 async fn part_by(
     blobs: &dyn BlobStore,
     switch: Switch,
@@ -161,14 +185,9 @@ async fn part_by(
     deadline: Instant,
 ) -> Result<Option<MovedShard>, RecordError> {
     loop {
-        // It may have moved before the switch was told to wait, or to go on.
-        for number in (switch.id()..=switch.number).rev() {
-            if let Some((moved, _)) = blobs::read(blobs, &blobs::key(&part_name(number, shard))?).await? {
-                return Ok(Some(moved));
-            }
-        }
-        if Instant::now() >= deadline {
-            return Ok(None);
+        let found = part(blobs, switch, shard).await?;
+        if found.is_some() || Instant::now() >= deadline {
+            return Ok(found);
         }
         sleep(LOOK_AGAIN).await;
     }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures::{StreamExt, TryStreamExt};
-use shop_contract::switch::{About, Switch, Verification};
+use shop_contract::switch::{About, Switch, Verification, Verify};
 use storage_adapters::{
     BlobInfo, ErrorKind, Store,
     config::{EmbeddedConfig, Provider, StorageConfig},
@@ -335,6 +335,42 @@ async fn a_target_that_refuses_is_named_while_the_shop_sells_and_everything_move
         assert_stored(there.path(), AWAY, &running, &orders).await;
         running.end().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_starts_when_everything_is_back_compares_it_with_the_store_that_was_left() {
+    let (here, there) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let first = start_between(here.path(), there.path(), &calm()).await;
+    first.ready().await;
+    create(&first.client()).await;
+    switch(here.path(), 1, AWAY).await;
+    until("all shards live in the other store", || lives_in(&first, AWAY)).await;
+    switch(there.path(), 2, BACK).await;
+    until("all shards are back", || lives_in(&first, BACK)).await;
+    first.end().await;
+    let second = start_between(here.path(), there.path(), &calm()).await;
+    until("the next worker has them", || lives_in(&second, BACK)).await;
+    second.worker.report_switch().await.expect("the store answers");
+    let verification = second.worker.status().moved.and_then(|moved| moved.verification);
+    assert_eq!(verification, Some(Verification { orders: 1, mismatches: 0, is_whole: true }));
+    second.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sample_is_a_part_of_the_orders() {
+    let (here, there) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let running = start_between(here.path(), there.path(), &calm()).await;
+    running.ready().await;
+    let client = running.client();
+    futures::future::join_all((0..64).map(|_| create(&client))).await;
+    let registry = Registry::new(store(here.path()).await.blobs).expect("a registry");
+    let sampled = Switch { verify: Verify::Sample, ..Switch::new(1, AWAY) };
+    registry.wish(sampled).await.expect("wishes");
+    until("all shards live in the other store", || lives_in(&running, AWAY)).await;
+    running.worker.report_switch().await.expect("the store answers");
+    let found = running.worker.status().moved.and_then(|moved| moved.verification).expect("compared");
+    assert!(found.orders < 32 && found.mismatches == 0 && found.is_whole, "{found:?}");
+    running.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use shop_contract::switch::{Switch, Verify};
-use storage_adapters::{BlobStore, PutMode};
+use storage_adapters::{BlobStore, Error, PutMode, config::Provider};
 use tokio::time::{Instant, sleep};
 
 use crate::errors::with_causes;
@@ -18,14 +18,17 @@ use super::{
     lease::Lease,
     opening,
     reader::{Part, ReadError},
-    registry::RegistryError,
+    registry::{Registry, RegistryError},
     spent::Spent,
-    switch_report::SWITCHES,
+    switch_report::{SWITCHES, part},
     worker::Worker,
 };
 
 /// How long comparing a shard is tried without getting on: a store that was left may be out of reach, which is why it was left.
 pub(super) const WITHOUT_PROGRESS: Duration = Duration::from_mins(1);
+
+/// Most characters that are kept of why it was given up.
+const MOST_TOLD: usize = 200;
 
 /// How soon it is tried again.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -57,12 +60,33 @@ enum VerifyError {
     Read(#[from] ReadError),
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    #[error(transparent)]
+    Store(#[from] Error),
+    #[error("the store of {0} is not open")]
+    NotOpen(Provider),
+    #[error("the store that was left was written to afterwards, by a request that was on its way for long")]
+    WrittenTo,
 }
 
-/// Until when something is tried that does not get on.
+/// How long something is tried again that does not get on.
 struct Patience {
     without_progress: Duration,
-    until: Instant,
+    /// When it first failed since it last got on.
+    failing_since: Option<Instant>,
+}
+
+impl Patience {
+    fn got_on(&mut self) {
+        self.failing_since = None;
+    }
+
+    /// It failed; whether it is to be tried again.
+    fn has_failed(&mut self) -> bool {
+        let now = Instant::now();
+        now < *self.failing_since.get_or_insert(now) + self.without_progress
+    }
 }
 
 fn name(number: u64, shard: u16) -> String {
@@ -79,7 +103,13 @@ pub(super) async fn verified(
     // It may have been compared before the switch was told something else.
     for number in (switch.id()..=switch.number).rev() {
         let found = blobs::read::<VerifiedShard>(blobs, &blobs::key(&name(number, shard))?).await?;
-        if let Some((verified, _)) = found.filter(|(verified, _)| verified.generation == generation) {
+        let says_enough = |verified: &VerifiedShard| {
+            let is_newest = number == switch.number;
+            verified.generation == generation
+                && verified.verify <= switch.verify
+                && (is_newest || verified.failure.is_none())
+        };
+        if let Some((verified, _)) = found.filter(|(verified, _)| says_enough(verified)) {
             return Ok(Some(verified));
         }
     }
@@ -95,7 +125,7 @@ impl Worker {
         to: &Home,
         without_progress: Duration,
     ) -> Result<(), RecordError> {
-        let mut patience = Patience { without_progress, until: Instant::now() + without_progress };
+        let mut patience = Patience { without_progress, failing_since: None };
         for shard in self.service.shards() {
             let lease = self.service.lease(shard.number).filter(|lease| lease.home == switch.to);
             let Some(lease) = lease else { continue };
@@ -127,57 +157,98 @@ impl Worker {
         patience: &mut Patience,
     ) -> Option<VerifiedShard> {
         let Switch { verify, .. } = switch;
-        let parts = match verify {
+        let most = match verify {
             Verify::Full => Part::all().count(),
             Verify::Sample => 1,
         };
-        let mut left = Part::all().take(parts).peekable();
+        let mut parts = Part::all().take(most).peekable();
         let mut compared = Compared::default();
         loop {
             let mut get_on = async || -> Result<Option<()>, VerifyError> {
-                let Some(before) = self.left_behind(to, shard, lease).await? else { return Ok(Some(())) };
+                let Some(left) = self.left_behind(switch, to, shard, lease).await? else { return Ok(Some(())) };
                 let now = Place { blobs: Arc::clone(&to.moving.blobs), path: opening::path(shard, lease.generation) };
-                let comparison = Comparison::open(&before, &now, &self.capacity).await?;
-                while let Some(part) = left.peek() {
+                let comparison = Comparison::open(&left.place, &now, &self.capacity).await?;
+                while let Some(part) = parts.peek() {
                     if self.ready_for() != Some(switch) || self.is_leaving() {
                         return Ok(None);
                     }
                     compared.add(comparison.compare(*part).await?);
-                    left.next();
-                    patience.until = Instant::now() + patience.without_progress;
+                    parts.next();
+                    patience.got_on();
                 }
-                comparison.close().await?;
+                if compared.mismatches > 0 && left.was_written_to().await? {
+                    return Err(VerifyError::WrittenTo);
+                }
                 Ok(Some(()))
             };
             let failure = match get_on().await {
                 Ok(None) => return None,
                 Ok(Some(())) => None,
-                Err(error) if Instant::now() < patience.until => {
+                Err(error @ VerifyError::WrittenTo) => {
+                    compared = Compared { orders: compared.orders, ..Compared::default() };
+                    Some(error.to_string())
+                }
+                Err(error) if patience.has_failed() => {
                     let error = with_causes(&error);
                     tracing::warn!(shard, error, "a shard was not compared in both stores; trying again");
                     sleep(AGAIN).await;
                     continue;
                 }
-                Err(error) => Some(with_causes(&error)),
+                Err(error) => Some(with_causes(&error).chars().take(MOST_TOLD).collect()),
             };
             let spent = self.homes().iter().map(|home| home.moving.spent()).sum();
             return Some(VerifiedShard { generation: lease.generation, verify, compared, failure, spent });
         }
     }
 
-    /// The database that a shard was copied from last; none when it did not move to where it is.
-    async fn left_behind(&self, to: &Home, shard: u16, lease: &Lease) -> Result<Option<Place>, RegistryError> {
-        for home in self.homes() {
-            if home.provider == to.provider {
-                continue;
-            }
-            let (leases, _) = home.registry.leases().await?;
+    /// The database that a shard was copied from when it moved in this switch; none when it did not.
+    async fn left_behind(
+        &self,
+        switch: Switch,
+        to: &Home,
+        shard: u16,
+        lease: &Lease,
+    ) -> Result<Option<LeftBehind>, VerifyError> {
+        let moved = part(&*to.blobs, switch, shard).await?.filter(|moved| moved.generation == lease.generation);
+        let from = match (&moved, switch.about) {
+            (Some(moved), _) => moved.from,
+            // Whoever moved it could not write that down. Of one that is back nothing tells whether it ever was away.
+            (None, Some(about)) if about.to == switch.to => about.from,
+            (None, _) => return Ok(None),
+        };
+        let blobs = self.blobs_of(from).ok_or(VerifyError::NotOpen(from))?;
+        if moved.is_none() {
+            let leases = Registry::new(Arc::clone(&blobs))?.leases().await?.0;
             let left = leases.shards.get(&shard);
-            if left.is_some_and(|left| left.home == to.provider && left.generation == lease.generation) {
-                let path = opening::path(shard, lease.generation - 1);
-                return Ok(Some(Place { blobs: Arc::clone(&home.moving.blobs), path }));
+            if left.is_none_or(|left| (left.home, left.generation) != (to.provider, lease.generation)) {
+                return Ok(None);
             }
         }
-        Ok(None)
+        let place = Place { blobs, path: opening::path(shard, lease.generation - 1) };
+        Ok(Some(LeftBehind { place, log_end: moved.map(|moved| moved.copy.log_end) }))
+    }
+
+    /// The blobs of this provider's store, if it is open, as moving shards uses them.
+    fn blobs_of(&self, provider: Provider) -> Option<Arc<dyn BlobStore>> {
+        if let Some(home) = self.home_of(provider) {
+            return Some(Arc::clone(&home.moving.blobs));
+        }
+        let others = self.settings.others.iter().filter_map(|other| other.blobs());
+        others.into_iter().find(|(other, _)| *other == provider).map(|(_, blobs)| blobs)
+    }
+}
+
+/// A database that was copied and left.
+struct LeftBehind {
+    place: Place,
+    /// The last file of its log that was copied, if that was written down.
+    log_end: Option<u64>,
+}
+
+impl LeftBehind {
+    /// Whether something came into its log after it was copied: what nobody was told about, since it was left by then.
+    async fn was_written_to(&self) -> Result<bool, Error> {
+        let Some(log_end) = self.log_end else { return Ok(false) };
+        Ok(self.place.log_end().await? > log_end)
     }
 }

@@ -158,11 +158,11 @@ impl Stewardship {
     /// Begins to move a shard to the store where all are to live, one at a time; or only to copy it, the one that was not for
     /// longest, while that is to wait.
     pub(super) fn move_next(&mut self, switch: Option<Switch>) {
-        let away = switch.filter(|switch| switch.to != self.home.provider);
-        if let Some(switch) = away {
+        if let Some(switch) = switch {
             let workers = self.members.takers().count();
             self.worker.copying.begin(switch, u64::try_from(workers).unwrap_or(u64::MAX));
         }
+        let away = switch.filter(|switch| switch.to != self.home.provider);
         let Some((switch, to)) = away.and_then(|switch| Some((switch, self.worker.home_of(switch.to)?))) else {
             return;
         };
@@ -344,7 +344,7 @@ impl Move {
         // From here on nothing is merged, or the last pass could be a long one.
         let _at_rest = self.shard.rest().await;
         self.shard.prepare_hand_over().await;
-        if !catch_up(copying).await? {
+        if !catch_up(copying).await? || !self.is_wished() {
             return Ok(());
         }
         self.holds.store(true, Ordering::SeqCst);
@@ -406,15 +406,20 @@ impl Move {
         false
     }
 
+    /// Whether the shard is still to move there, and now.
+    fn is_wished(&self) -> bool {
+        self.worker.wish(None).is_some_and(|wish| wish.to == self.to.provider && !wish.waits)
+    }
+
     /// Waits until no shard with a lower number is left here, or on its way: of the whole shop one is held at a time, since a
     /// store that is busy with another keeps the customers of both waiting. Those that do not move are waited for for a while, and
     /// are in `in_vain` then, with all others of the same workers.
     /// False when it is not to move now: this worker has another one that goes first, or it is not wished any more, or not yet.
     async fn wait_for_turn(&self, in_vain: &mut BTreeSet<u16>) -> bool {
-        let Self { worker, from, to, shard, left_behind, .. } = self;
+        let Self { worker, from, shard, left_behind, .. } = self;
         let (mut left, mut since) = (0, worker.clock.since_boot());
         loop {
-            if worker.wish(None).is_none_or(|wish| wish.to != to.provider || wish.waits) {
+            if !self.is_wished() {
                 return false;
             }
             let leases = worker.service.leases();
