@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use e2e::cluster::{Share, Shop, in_namespace, kill_container, kill_operator, verify_store};
-use kube::api::DynamicObject;
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use kube::api::{DynamicObject, Patch, PatchParams};
 use load::ledger::Ledger;
 use load::report::Report;
 use load::run::{Rates, new_key};
@@ -12,10 +14,13 @@ use tempfile::TempDir;
 use tokio::time::sleep;
 
 use crate::partition::{entries, until_applied};
-use crate::traffic::{Traffic, assert_available};
+use crate::traffic::{Traffic, assert_available, join_ledgers, make_orders};
 
 /// As many orders are made as are submitted.
-const RATES: Rates = Rates { searches: 50.0, adds: 50.0, submits: 5.0 };
+const RATES: Rates = Rates { searches: 200.0, adds: 50.0, submits: 5.0 };
+
+/// Orders that are there before that.
+const ORDERS: usize = 5_000;
 
 /// Trade before something moves.
 const CALM: Duration = Duration::from_secs(3);
@@ -26,7 +31,7 @@ const MOVED: Duration = Duration::from_mins(3);
 /// Longest from the end of the load until everything that was accepted is applied.
 const PERSISTED: Duration = Duration::from_secs(10);
 
-/// People who buy from a shop while it moves, and what they were told.
+/// People who buy from a shop that has orders already while it moves, and what they were told.
 struct Trade {
     folder: TempDir,
     ledger: Ledger,
@@ -36,7 +41,8 @@ struct Trade {
 impl Trade {
     async fn start(shop: &Shop) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let ledger = Ledger::create(&folder.path().join("ledger")).expect("a ledger");
+        make_orders(shop, ORDERS, &folder.path().join("made")).await;
+        let ledger = Ledger::create(&folder.path().join("bought")).expect("a ledger");
         let traffic = Traffic::start(shop, RATES, ledger.clone()).await;
         sleep(CALM).await;
         Self { folder, ledger, traffic }
@@ -46,10 +52,11 @@ impl Trade {
     async fn end(self, shop: &Shop) -> Report {
         sleep(CALM).await;
         let report = self.traffic.end().await;
-        let path = self.folder.path().join("ledger");
-        until_applied(&shop.api().await, &entries(&self.ledger, &path), PERSISTED).await;
+        let [made, bought, whole] = ["made", "bought", "ledger"].map(|file| self.folder.path().join(file));
+        until_applied(&shop.api().await, &entries(&self.ledger, &bought), PERSISTED).await;
         let config = shop.delete().await;
-        verify_store(shop, &config, Some(&path)).await;
+        join_ledgers(&[&made, &bought], &whole);
+        verify_store(shop, &config, Some(&whole)).await;
         report
     }
 }
@@ -150,6 +157,43 @@ async fn a_bucket_that_is_missing_is_named_and_everything_moves_once_it_is_there
         shop.api().await.create(&new_key()).await;
         namespace.make_buckets_beside(&late).await;
         is_in(&shop, "1", "Aws").await;
+        shop.api().await.create(&new_key()).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: make test"]
+async fn a_key_that_opens_nothing_is_named_and_everything_moves_once_the_secret_has_another() {
+    in_namespace(Share::Together, "switch-key", async |namespace| {
+        let mut spec = namespace.small_shop();
+        if spec["storage"]["provider"] != "Aws" {
+            println!("not tried: the emulator of Azure is the one that looks at keys");
+            return;
+        }
+        spec["storage"] = namespace.storage_to_move().await.expect("both clouds are emulated");
+        let secrets: Api<Secret> = Api::namespaced(namespace.client.clone(), &namespace.name);
+        let secret = spec["storage"]["azure"]["credentials"]["secretName"].as_str().expect("a Secret").to_owned();
+        let have_key = async |key: &str| {
+            let patch = Patch::Merge(json!({"stringData": {"AZURE_STORAGE_KEY": key}}));
+            secrets.patch(&secret, &PatchParams::default(), &patch).await.expect("changed");
+        };
+        let key = std::env::var("AZURE_STORAGE_KEY").expect("the key of the emulator");
+        have_key(&format!("{}==", "A".repeat(86))).await;
+        let shop = Shop::ready(&namespace, "corner", &spec).await;
+        spec["storage"]["provider"] = json!("Azure");
+        shop.apply(&spec).await.expect("accepted");
+        let named = shop
+            .wait("the next step names the store", MOVED, |shop| {
+                let next_step = shop.data["status"]["switch"]["nextStep"].as_str().unwrap_or_default();
+                next_step.contains("see to this") && next_step.contains("cannot be used")
+            })
+            .await;
+        assert_eq!(named.data["status"]["provider"], "Aws");
+        shop.wait_reason("Degraded", "Lacking", MOVED).await;
+        shop.api().await.create(&new_key()).await;
+        have_key(&key).await;
+        is_in(&shop, "1", "Azure").await;
         shop.api().await.create(&new_key()).await;
     })
     .await;

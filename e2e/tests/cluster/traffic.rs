@@ -1,16 +1,19 @@
 //! Load that goes on while something happens to the shop.
 
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use e2e::cluster::Shop;
-use load::commands::Commands;
+use futures::{StreamExt, stream};
+use load::commands::{Command, Commands};
 use load::http::{Client, ClientOptions};
-use load::ledger::Ledger;
+use load::ledger::{Ledger, Outcome};
 use load::report::{Kind, KindReport, Report};
-use load::run::{Options, Rates, run};
+use load::run::{Options, Rates, new_key, run};
 use load::target::Target;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 /// Load that is under way.
 pub(crate) struct Traffic {
@@ -23,6 +26,32 @@ pub(crate) async fn commands(shop: &Shop, ledger: Ledger) -> Commands {
     let target = Target::resolve(&shop.url().await, false).await.expect("an address of the cluster");
     let options = ClientOptions { timeout: Duration::from_secs(10), connections: 1_000 };
     Commands { client: Client::new(target, options).expect("a client"), ledger }
+}
+
+/// Orders that are made at once before a run.
+const MADE_AT_ONCE: usize = 128;
+
+/// Makes so many orders, and writes down at `path` what was answered.
+pub(crate) async fn make_orders(shop: &Shop, orders: usize, path: &Path) {
+    let (began, ledger) = (Instant::now(), Ledger::create(path).expect("a ledger"));
+    let commands = commands(shop, ledger.clone()).await;
+    stream::iter(0..orders)
+        .for_each_concurrent(MADE_AT_ONCE, async |_| {
+            let key = new_key();
+            // One that has no answer is asked for again: what is measured comes later.
+            while commands.send(Command::Create, key.clone()).await.outcome != Outcome::Acked {
+                sleep(Duration::from_millis(200)).await;
+            }
+        })
+        .await;
+    ledger.flush().expect("written");
+    println!("{orders} orders made in {:.0} s", began.elapsed().as_secs_f64());
+}
+
+/// Writes one ledger of several.
+pub(crate) fn join_ledgers(parts: &[&Path], whole: &Path) {
+    let parts = parts.iter().map(|part| std::fs::read_to_string(part).expect("a ledger"));
+    std::fs::write(whole, parts.collect::<String>()).expect("a ledger");
 }
 
 impl Traffic {

@@ -7,23 +7,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use e2e::cluster::{Share, Shop, in_namespace, verify_store};
-use futures::{StreamExt, stream};
 use kube::api::DynamicObject;
-use load::commands::Command as Wanted;
-use load::ledger::{Ledger, Outcome};
+use load::ledger::Outcome;
 use load::report::{Kind, KindReport, Report};
-use load::run::new_key;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
-use super::overload::of_queued_orders;
-use crate::partition::until_applied;
-use crate::traffic::commands;
+use super::{now_ns, overload::of_queued_orders};
+use crate::partition::{entries_in, until_applied};
+use crate::traffic::{join_ledgers, make_orders};
 
-/// Orders that are there before anything moves, and how many are made at once.
+/// Orders that are there before anything moves, unless `SWITCH_ORDERS` says how many.
 const ORDERS: usize = 100_000;
-const MADE_AT_ONCE: usize = 128;
 
 /// Searches, adds and submits a second, unless `SWITCH_RATES` says others: those of the challenge, of searches a fifth.
 const RATES: &str = "2000,500,50";
@@ -60,19 +56,20 @@ async fn a_shop_of_many_orders_moves_between_clouds_and_a_disk_and_no_request_fa
         let (made, bought) = (folder.path().join("made"), folder.path().join("bought"));
         make_orders(&shop, orders(), &made).await;
         let load = start_load(&shop, &bought).await;
+        let mut timeline = Vec::new();
         sleep(CALM).await;
         println!("| from | to | phases, and seconds until each | longest hold (ms) | MB copied | orders compared | pods of it after (s) |\n|---|---|---|---|---|---|---|");
         let mut longest = 0;
         for to in ["Azure", "Aws", "Embedded", "Azure"] {
-            longest = longest.max(switch(&shop, &mut spec, to).await);
+            longest = longest.max(switch(&shop, &mut spec, to, &mut timeline).await);
             sleep(CALM).await;
         }
         let report = end(load).await;
+        print_timeline(timeline, &bought);
         until_applied(&shop.api().await, &of_queued_orders(&bought), PERSISTED).await;
         let config = shop.delete().await;
         let whole = folder.path().join("ledger");
-        let parts = [made, bought].map(|part| std::fs::read_to_string(part).expect("a ledger"));
-        std::fs::write(&whole, parts.concat()).expect("a ledger");
+        join_ledgers(&[&made, &bought], &whole);
         let stored = verify_store(&shop, &config, Some(&whole)).await;
         println!("\n{stored} orders in the store, nothing lost or doubled; the longest hold was {longest} ms");
         judge(&report, longest);
@@ -83,22 +80,6 @@ async fn a_shop_of_many_orders_moves_between_clouds_and_a_disk_and_no_request_fa
 /// How many orders are made first.
 fn orders() -> usize {
     std::env::var("SWITCH_ORDERS").map_or(ORDERS, |orders| orders.parse().expect("SWITCH_ORDERS is a number"))
-}
-
-async fn make_orders(shop: &Shop, orders: usize, path: &Path) {
-    let (began, ledger) = (Instant::now(), Ledger::create(path).expect("a ledger"));
-    let commands = commands(shop, ledger.clone()).await;
-    stream::iter(0..orders)
-        .for_each_concurrent(MADE_AT_ONCE, async |_| {
-            let key = new_key();
-            // One that has no answer is asked for again: what is measured comes later.
-            while commands.send(Wanted::Create, key.clone()).await.outcome != Outcome::Acked {
-                sleep(Duration::from_millis(200)).await;
-            }
-        })
-        .await;
-    ledger.flush().expect("written");
-    println!("{orders} orders made in {:.0} s", began.elapsed().as_secs_f64());
 }
 
 /// Starts the load, by the program that users have: in a debug build the generator would take the cores of the shop.
@@ -125,8 +106,8 @@ async fn end(load: Child) -> Report {
 }
 
 /// Moves a shop, prints a row of how that went, and gives the longest hold.
-async fn switch(shop: &Shop, spec: &mut Value, to: &str) -> u64 {
-    let (before, began) = (shop.pod_uids().await, Instant::now());
+async fn switch(shop: &Shop, spec: &mut Value, to: &str, timeline: &mut Vec<(u64, String)>) -> u64 {
+    let (before, began, began_ns) = (shop.pod_uids().await, Instant::now(), now_ns());
     spec["storage"]["provider"] = json!(to);
     let applied = shop.apply(spec).await.expect("accepted");
     let generation = applied.metadata.generation;
@@ -150,6 +131,9 @@ async fn switch(shop: &Shop, spec: &mut Value, to: &str) -> u64 {
     let replaced = began.elapsed().as_secs_f64();
     let mut phases: Vec<_> = phases.lock().unwrap_or_else(PoisonError::into_inner).clone().into_iter().collect();
     phases.sort_by(|(_, one), (_, other)| one.total_cmp(other));
+    let at = |seconds: f64| began_ns + u64::try_from(Duration::from_secs_f64(seconds).as_nanos()).expect("soon");
+    timeline.extend(phases.iter().map(|(phase, after)| (at(*after), format!("to {to}: {phase}"))));
+    timeline.push((at(replaced), format!("in {to}: all pods begin there")));
     let phases: Vec<_> = phases.into_iter().map(|(phase, after)| format!("{phase} {after:.1}")).collect();
     let held = switch["longestHoldMillis"].as_u64().expect("reported");
     let copied = switch["bytesCopied"].as_u64().expect("reported") / 1_000_000;
@@ -162,6 +146,20 @@ async fn switch(shop: &Shop, spec: &mut Value, to: &str) -> u64 {
         verification["orders"]
     );
     held
+}
+
+/// Prints when each phase began, and each command that was not acknowledged, by when it was sent.
+fn print_timeline(mut timeline: Vec<(u64, String)>, ledger: &Path) {
+    let entries = entries_in(ledger);
+    let began = entries.iter().map(|entry| entry.at_ns).min().expect("commands");
+    let failed = entries.iter().filter(|entry| entry.outcome != Outcome::Acked);
+    timeline.extend(failed.map(|entry| (entry.at_ns, format!("{:?} was answered {:?}", entry.op, entry.http))));
+    timeline.sort();
+    println!("\n| second | |\n|---|---|");
+    for (at, what) in timeline {
+        println!("| {:.1} | {what} |", Duration::from_nanos(at.saturating_sub(began)).as_secs_f64());
+    }
+    println!();
 }
 
 /// Prints what the load was told, and checks that it is what was promised.
