@@ -22,7 +22,7 @@ use super::{
 const STORE_RETRIES: u32 = 5;
 
 /// Bytes of a table that are read ahead: one block by default, each of which a cloud charges for like the whole.
-const READ_AHEAD: usize = 256 * 1024;
+const READ_AHEAD: usize = 64 * 1024;
 
 /// Why a shard cannot be read.
 #[derive(Debug, thiserror::Error)]

@@ -172,6 +172,13 @@ impl Worker {
                     if self.ready_for() != Some(switch) || self.is_leaving() {
                         return Ok(None);
                     }
+                    let _turn = self.whole_reads.lock().await;
+                    // Nor are tables deleted meanwhile that are read here.
+                    let serving = self.service.serving(shard);
+                    let _at_rest = match &serving {
+                        Some(shard) => Some(shard.rest().await),
+                        None => None,
+                    };
                     compared.add(comparison.compare(*part).await?);
                     parts.next();
                     patience.got_on();

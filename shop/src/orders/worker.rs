@@ -21,7 +21,7 @@ use shop_contract::{
 };
 use storage_adapters::{Queue, Store, config::Provider};
 use tokio::{
-    sync::watch,
+    sync::{Mutex as AsyncMutex, watch},
     task::{JoinError, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
@@ -154,6 +154,8 @@ pub struct Worker {
     pub(super) copying: Arc<CopyProgress>,
     /// The report of the newest switch that is over.
     pub(super) reported: Reported,
+    /// Whoever reads whole databases, to merge or to compare them, takes turns: each takes memory of its own.
+    pub(super) whole_reads: AsyncMutex<()>,
     pub(super) transport: Arc<dyn Transport>,
     /// Tells the inboxes that a customer waits for a command that is in a queue.
     pub(super) wanted_packs: watch::Sender<()>,
@@ -216,6 +218,7 @@ impl Worker {
             obstacles: Mutex::default(),
             copying: Arc::default(),
             reported: Reported::default(),
+            whole_reads: AsyncMutex::default(),
             transport,
             wanted_packs: watch::Sender::default(),
             records: OnceLock::new(),
@@ -415,6 +418,7 @@ impl Worker {
     async fn keep_up(&self, ending: &CancellationToken) {
         loop {
             for shard in self.service.shards() {
+                let Some(_turn) = ending.run_until_cancelled(self.whole_reads.lock()).await else { return };
                 shard.keep_up(ending).await;
             }
             if ending.run_until_cancelled(tokio::time::sleep(UPKEEP_EVERY)).await.is_none() {
