@@ -156,7 +156,7 @@ and to a cloud again (\`e2e/tests/cluster/soak/switch.rs\`). All pods, the emula
 Latency counts from the time that a request was due. A hold is the time for which the orders of one shard were not answered for.
 
 TEXT
-        sed -n 's/^[^|]*\(|.*|\)$/\1/p; s/^\([0-9]* orders in the store.*\)$/\n\1\n/p' "$log"
+        sed -n 's/^[^|]*\(|.*|\)$/\1/; s/^| second .*$/\n&/; s/^\([0-9]* orders in the store.*\)$/\n\1\n/; /^\n*|/p; /orders in the store/p' "$log"
     } | tee "$report"
     rm -f "$log"
 }
