@@ -166,15 +166,26 @@ pub(super) async fn keep_part(
     blobs::write(blobs, &key, moved, PutMode::Overwrite).await.map(drop)
 }
 
-/// What moving a shard did when it last moved in this switch, once it is written.
-pub(super) async fn part(blobs: &dyn BlobStore, switch: Switch, shard: u16) -> Result<Option<MovedShard>, RecordError> {
-    // It may have moved before the switch was told to wait, or to go on.
+/// The newest record of this switch that counts, by the number of the wish that it was written under: a switch may have been told
+/// something else since.
+pub(super) async fn newest<R: Record>(
+    blobs: &dyn BlobStore,
+    switch: Switch,
+    name: impl Fn(u64) -> String,
+    counts: impl Fn(u64, &R) -> bool,
+) -> Result<Option<R>, RecordError> {
     for number in (switch.id()..=switch.number).rev() {
-        if let Some((moved, _)) = blobs::read(blobs, &blobs::key(&part_name(number, shard))?).await? {
-            return Ok(Some(moved));
+        let found = blobs::read::<R>(blobs, &blobs::key(&name(number))?).await?;
+        if let Some((record, _)) = found.filter(|(record, _)| counts(number, record)) {
+            return Ok(Some(record));
         }
     }
     Ok(None)
+}
+
+/// What moving a shard did when it last moved in this switch, once it is written.
+pub(super) async fn part(blobs: &dyn BlobStore, switch: Switch, shard: u16) -> Result<Option<MovedShard>, RecordError> {
+    newest(blobs, switch, |number| part_name(number, shard), |_, _| true).await
 }
 
 /// The same, waited for until the deadline.

@@ -20,7 +20,7 @@ use super::{
     reader::{Part, ReadError},
     registry::{Registry, RegistryError},
     spent::Spent,
-    switch_report::{SWITCHES, part},
+    switch_report::{SWITCHES, newest, part},
     worker::Worker,
 };
 
@@ -100,20 +100,13 @@ pub(super) async fn verified(
     shard: u16,
     generation: u64,
 ) -> Result<Option<VerifiedShard>, RecordError> {
-    // It may have been compared before the switch was told something else.
-    for number in (switch.id()..=switch.number).rev() {
-        let found = blobs::read::<VerifiedShard>(blobs, &blobs::key(&name(number, shard))?).await?;
-        let says_enough = |verified: &VerifiedShard| {
-            let is_newest = number == switch.number;
-            verified.generation == generation
-                && verified.verify <= switch.verify
-                && (is_newest || verified.failure.is_none())
-        };
-        if let Some((verified, _)) = found.filter(|(verified, _)| says_enough(verified)) {
-            return Ok(Some(verified));
-        }
-    }
-    Ok(None)
+    let says_enough = |number: u64, verified: &VerifiedShard| {
+        let is_newest = number == switch.number;
+        verified.generation == generation
+            && verified.verify <= switch.verify
+            && (is_newest || verified.failure.is_none())
+    };
+    newest(blobs, switch, |number| name(number, shard), says_enough).await
 }
 
 impl Worker {
@@ -240,8 +233,8 @@ impl Worker {
         if let Some(home) = self.home_of(provider) {
             return Some(Arc::clone(&home.moving.blobs));
         }
-        let others = self.settings.others.iter().filter_map(|other| other.blobs());
-        others.into_iter().find(|(other, _)| *other == provider).map(|(_, blobs)| blobs)
+        let mut others = self.settings.others.iter().filter_map(|other| other.blobs());
+        others.find(|(other, _)| *other == provider).map(|(_, blobs)| blobs)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use e2e::cluster::{Share, Shop, in_namespace, verify_store};
@@ -111,7 +111,7 @@ async fn switch(shop: &Shop, spec: &mut Value, to: &str, timeline: &mut Vec<(u64
     spec["storage"]["provider"] = json!(to);
     let applied = shop.apply(spec).await.expect("accepted");
     let generation = applied.metadata.generation;
-    let phases: Arc<Mutex<BTreeMap<String, f64>>> = Arc::default();
+    let phases: Mutex<BTreeMap<String, f64>> = Mutex::default();
     let seen = |shop: &DynamicObject| {
         let status = &shop.data["status"];
         let (phase, is_new) = (&status["switch"]["phase"], status["observedGeneration"].as_i64() >= generation);
@@ -129,7 +129,7 @@ async fn switch(shop: &Shop, spec: &mut Value, to: &str, timeline: &mut Vec<(u64
     shop.all_replaced(&before).await;
     shop.wait_ready(MOVED).await;
     let replaced = began.elapsed().as_secs_f64();
-    let mut phases: Vec<_> = phases.lock().unwrap_or_else(PoisonError::into_inner).clone().into_iter().collect();
+    let mut phases: Vec<_> = phases.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().collect();
     phases.sort_by(|(_, one), (_, other)| one.total_cmp(other));
     let at = |seconds: f64| began_ns + u64::try_from(Duration::from_secs_f64(seconds).as_nanos()).expect("soon");
     timeline.extend(phases.iter().map(|(phase, after)| (at(*after), format!("to {to}: {phase}"))));
